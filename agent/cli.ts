@@ -1,0 +1,189 @@
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { runAgent } from "./agent.ts";
+import { connectApi } from "./api.ts";
+import { cleanUp } from "./cleanup.ts";
+import { type Config, ConfigError, configFromEnvironment, parseConfig } from "./config.ts";
+import { desired } from "./desired.ts";
+import { createLog } from "./log.ts";
+import { deleteFlows, listFlows } from "./netfilter/conntrack.ts";
+import { applyRuleset, listInstances, listTable } from "./netfilter/nftables.ts";
+import { parsePods } from "./podlist.ts";
+import { listPods } from "./pods.ts";
+import { endStaleFlows, type Kernel, reconcile } from "./reconcile.ts";
+import { ruleset } from "./ruleset/nftables.ts";
+import { changes } from "./status.ts";
+import { version } from "./version.ts";
+
+/** What a command says to the person who called it, and how the process ends. */
+export interface Terminal {
+  out(text: string): void;
+  err(text: string): void;
+}
+
+const usageExit = 2;
+
+/**
+ * Runs the command line and returns the exit code: 0 done, 2 the arguments or the configuration are wrong, 1 anything
+ * else.
+ */
+export async function runCli(argv: string[], env: NodeJS.ProcessEnv, terminal: Terminal): Promise<number> {
+  try {
+    await createProgram(env, terminal).parseAsync(argv, { from: "user" });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageExit;
+    terminal.err(`${error instanceof Error ? error.message : error}\n`);
+    return error instanceof ConfigError || error instanceof UsageError ? usageExit : 1;
+  }
+}
+
+/** Arguments that are well formed but cannot be meant. */
+class UsageError extends Error {}
+
+function createProgram(env: NodeJS.ProcessEnv, { out, err }: Terminal): Command {
+  const program = new Command("magic-ip-address-agent")
+    .description(
+      "Keeps the magic IP addresses of one Kubernetes node: static IPs that lead every pod to the target pod on its own node.",
+    )
+    .version(version)
+    .exitOverride()
+    .configureOutput({ writeOut: out, writeErr: err })
+    .addHelpText("after", environmentHelp);
+
+  const configured = (name: string, summary: string) =>
+    program
+      .command(name)
+      .description(summary)
+      .option(
+        "-c, --config <file>",
+        "YAML or JSON file with the addresses; without it the environment is read",
+      );
+
+  configured("run", "watch the pods of this node and keep the rules in step (the DaemonSet's command)")
+    .option("-n, --node <name>", "this node's name (default: NODE_NAME, else the host name)")
+    .action(async (options: Options) => run(await loadConfig(options, env), nodeName(options, env), env));
+
+  configured("once", "list the pods of this node, bring the rules up to date, print what leads where, end")
+    .option("-n, --node <name>", "this node's name (default: NODE_NAME, else the host name)")
+    .action(async (options: Options) =>
+      out(await once(await loadConfig(options, env), nodeName(options, env))),
+    );
+
+  configured(
+    "plan",
+    "print the ruleset for a configuration and a list of pods; needs neither a cluster nor root",
+  )
+    .requiredOption("-p, --pods <file>", "pods as `kubectl get pods -o yaml` (or json) prints them")
+    .option("-n, --node <name>", "the node to plan for (default: the only one that the pods are on)")
+    .action(async (options: PlanOptions) => plan(await loadConfig(options, env), options, { out, err }));
+
+  program
+    .command("cleanup")
+    .description("remove what an installation left on this node: its table and the flows to its magic IPs")
+    .option(
+      "-i, --instance <name>",
+      "the installation, <namespace>.<release> (default: INSTANCE)",
+      instanceName,
+    )
+    .option("-a, --all", "every installation of magic IP addresses on this node")
+    .action(async (options: CleanupOptions) => out(await cleanup(options, env)));
+
+  return program;
+}
+
+const environmentHelp = `
+Environment of one address, read when --config is not given:
+  MAGIC_IP       the magic IP, as 169.254.210.210
+  SELECTOR       label selector of the targets, as app=dd-agent
+  NAMESPACE      where the targets are (default: default)
+  PORT           what clients dial and the target listens on; or MAGIC_PORT and TARGET_PORT where they differ
+  PROTOCOL       tcp or udp (default: tcp)
+  POLL_INTERVAL  seconds between two relists of the pods behind the watch (default: 600)
+  NODE_NAME      this node's name
+  VERBOSE        1 for debug lines
+
+Exit codes: 0 done, 1 failed, 2 the arguments or the configuration are wrong.`;
+
+interface Options {
+  config?: string;
+  node?: string;
+}
+
+interface PlanOptions extends Options {
+  pods: string;
+}
+
+interface CleanupOptions {
+  instance?: string;
+  all?: boolean;
+}
+
+const kernel: Kernel = { apply: applyRuleset, list: listTable, flows: listFlows, endFlows: deleteFlows };
+
+async function run(config: Config, node: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const log = createLog(config.verbose, node);
+  const ending = new AbortController();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => ending.abort());
+  const { POD_NAMESPACE: namespace, DAEMONSET_NAME: daemonSet } = env;
+  const home = namespace && daemonSet ? { namespace, daemonSet } : undefined;
+  await runAgent({ config, nodeName: node, home, api: connectApi(), kernel, log }, ending.signal);
+}
+
+async function once(config: Config, node: string): Promise<string> {
+  const pods = await listPods(connectApi(), config, node);
+  const { state } = await reconcile(config, node, pods, kernel, undefined);
+  await endStaleFlows(state, kernel);
+  return `${changes(undefined, state.bindings, state.problems).join("\n")}\n`;
+}
+
+async function plan(config: Config, options: PlanOptions, { out, err }: Terminal): Promise<void> {
+  const pods = parsePods(await readText(options.pods), options.pods);
+  const node = options.node ?? onlyNode(pods.map((pod) => pod.nodeName));
+  const state = desired(config, node, pods);
+  out(ruleset(config.instance, state));
+  for (const { message } of state.problems) err(`${message}\n`);
+}
+
+function onlyNode(nodeNames: string[]): string {
+  const [first = "", ...others] = [...new Set(nodeNames)];
+  if (others.length === 0) return first;
+  throw new UsageError(
+    `the pods are on several nodes: say for which to plan with --node (${[first, ...others].join(", ")})`,
+  );
+}
+
+async function cleanup({ instance, all }: CleanupOptions, env: NodeJS.ProcessEnv): Promise<string> {
+  const named = instance ?? env.INSTANCE;
+  if (!all && !named)
+    throw new UsageError("say which installation: --instance <namespace>.<release>, or --all");
+  const instances = all || !named ? await listInstances() : [instanceName(named)];
+  const lines = await Promise.all(instances.map(async (name) => ({ name, ips: await cleanUp(name) })));
+  const found = lines.filter(({ ips }) => ips !== undefined);
+  if (found.length === 0) return "nothing to clean up on this node\n";
+  return found
+    .map(({ name, ips }) => `${name}: removed the rules and flows of ${ips?.join(", ")}\n`)
+    .join("");
+}
+
+/** The instance becomes part of an nft identifier, so it is held to the configuration's rule here too. */
+function instanceName(text: string): string {
+  if (/^[A-Za-z0-9][A-Za-z0-9.-]{0,126}$/.test(text)) return text;
+  throw new InvalidArgumentError('letters, digits, "." and "-" only, as kube-system.dd-agent');
+}
+
+async function loadConfig({ config }: Options, env: NodeJS.ProcessEnv): Promise<Config> {
+  return config === undefined ? configFromEnvironment(env) : parseConfig(await readText(config), config);
+}
+
+async function readText(file: string): Promise<string> {
+  return readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    const reason = error.code === "ENOENT" ? "there is no such file" : error.message;
+    throw new UsageError(`${file} cannot be read: ${reason}`);
+  });
+}
+
+function nodeName({ node }: Options, env: NodeJS.ProcessEnv): string {
+  return node ?? (env.NODE_NAME || hostname());
+}

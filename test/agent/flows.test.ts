@@ -1,0 +1,47 @@
+import { describe, expect, it } from "vitest";
+import { desired } from "../../agent/desired.ts";
+import { parseFlows, staleFlows } from "../../agent/flows.ts";
+import { config, pod } from "./state.ts";
+
+const udp = (reply: string) =>
+  `udp      17 29 src=10.244.1.5 dst=169.254.210.210 sport=40000 dport=80 src=${reply} dst=10.244.1.5 sport=8080 dport=40000 mark=0 use=1`;
+const tcp = (reply: string) =>
+  `tcp      6 431999 ESTABLISHED src=10.244.1.5 dst=169.254.210.210 sport=40000 dport=80 src=${reply} dst=10.244.1.5 sport=8080 dport=40000 [ASSURED] mark=0 use=1`;
+const unanswered =
+  "udp      17 29 src=10.244.1.5 dst=169.254.210.210 sport=40001 dport=80 [UNREPLIED] src=169.254.210.210 dst=10.244.1.5 sport=80 dport=40001 mark=0 use=1";
+
+const state = desired(config(), "node-1", [
+  pod("new", { created: "2026-11-02T00:00:00Z", ips: ["10.244.1.8"] }),
+  pod("draining", { terminating: true, ips: ["10.244.1.7"] }),
+]);
+const stale = (...lines: string[]) => staleFlows(parseFlows(lines.join("\n")), state);
+
+describe("which flows are ended", () => {
+  it("a UDP flow to any pod but the target, even one that still drains", () => {
+    expect(stale(udp("10.244.1.7"))).toHaveLength(1);
+    expect(stale(udp("10.244.1.8"))).toEqual([]);
+  });
+
+  it("a TCP connection only when its pod is gone", () => {
+    expect(stale(tcp("10.244.1.7"))).toEqual([]);
+    expect(stale(tcp("10.244.1.9"))).toHaveLength(1);
+  });
+
+  it("a flow that was never translated, which would outlive the arrival of a target", () => {
+    expect(stale(unanswered)).toMatchObject([{ replyIp: "169.254.210.210", replyPort: 80 }]);
+  });
+
+  it("not a flow to a port that is not ours", () => {
+    expect(stale(udp("10.244.1.7").replace("dport=80 ", "dport=81 "))).toEqual([]);
+  });
+
+  it("each kind once, however many clients have it", () => {
+    expect(stale(udp("10.244.1.7"), udp("10.244.1.7").replace("40000", "40009"))).toHaveLength(1);
+  });
+
+  it("nothing of lines that are no TCP or UDP flow", () => {
+    expect(
+      parseFlows("icmp     1 29 src=10.0.0.1 dst=10.0.0.2 type=8 code=0 id=1\n\nconntrack v1.4.7"),
+    ).toEqual([]);
+  });
+});
