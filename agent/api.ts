@@ -1,6 +1,8 @@
 import { accessSync } from "node:fs";
-import { KubeConfig } from "@kubernetes/client-node";
-import { Agent, type Dispatcher, request } from "undici";
+import http, { type IncomingMessage } from "node:http";
+import https from "node:https";
+// Not the package's index: it loads every API that there is, for 20 MB of memory.
+import { KubeConfig } from "@kubernetes/client-node/dist/config.js";
 
 /** The API server's answer where it is not a success. */
 export class ApiError extends Error {
@@ -26,8 +28,8 @@ export interface Api {
   watch<T>(path: string, query: Query, signal: AbortSignal): AsyncGenerator<T>;
 }
 
-/** Milliseconds without a byte after which a watch is given up; bookmarks come every minute (KEP-956). */
-const silence = 100_000;
+/** Milliseconds without a byte after which a request is given up; a watch gets a bookmark every minute (KEP-956). */
+const silence = { get: 30_000, watch: 100_000 };
 
 /**
  * Connects as KUBECONFIG says, else as the pod's service account, else as ~/.kube/config.
@@ -36,44 +38,44 @@ const silence = 100_000;
  */
 export function connectApi(): Api {
   const kubeConfig = loadKubeConfig();
-  const server = kubeConfig.getCurrentCluster()?.server;
-  if (server === undefined)
+  const cluster = kubeConfig.getCurrentCluster();
+  if (!cluster)
     throw new Error("no cluster is configured: set KUBECONFIG, or run in a pod with a service account");
-  const pool = new Pool();
+  // Agents keep connections apart by their certificates, so a rotated one opens a new connection.
+  const keepAlive = { keepAlive: true, keepAliveMsecs: 30_000 };
+  const secure = cluster.server.startsWith("https:");
+  const agent = secure ? new https.Agent(keepAlive) : new http.Agent(keepAlive);
 
-  const open = async (path: string, query: Query, signal: AbortSignal | undefined, bodyTimeout: number) => {
-    const { headers, tls } = await credentials(kubeConfig);
-    const url = new URL(server + path);
+  const open = async (path: string, query: Query, timeout: number, signal: AbortSignal | undefined) => {
+    const options: https.RequestOptions = { headers: { accept: "application/json" } };
+    await kubeConfig.applyToHTTPSOptions(options);
+    if (!cluster.proxyUrl) options.agent = agent;
+    const url = new URL(cluster.server + path);
     for (const [key, value] of Object.entries(query)) url.searchParams.set(key, String(value));
-    const options = { headers, dispatcher: pool.get(tls), headersTimeout: 30_000, bodyTimeout };
-    const response = await request(url, signal === undefined ? options : { ...options, signal });
+    const response = await requested(
+      (secure ? https : http).request(url, { ...options, timeout, ...(signal && { signal }) }),
+    );
     if (response.statusCode !== 200) throw await apiError(response);
-    return response.body;
+    return response;
   };
 
   return {
     async get<T>(path: string, query: Query, signal?: AbortSignal) {
-      const body = await open(path, query, signal, 30_000);
-      return (await body.json()) as T;
+      return JSON.parse(await text(await open(path, query, silence.get, signal))) as T;
     },
     async *watch<T>(path: string, query: Query, signal: AbortSignal) {
-      const body = await open(path, { ...query, watch: true }, signal, silence);
-      for await (const line of lines(body)) yield JSON.parse(line) as T;
+      const response = await open(path, { ...query, watch: true }, silence.watch, signal);
+      for await (const line of lines(response)) yield JSON.parse(line) as T;
     },
   };
 }
 
 function loadKubeConfig(): KubeConfig {
   const kubeConfig = new KubeConfig();
-  if (
-    !process.env.KUBECONFIG &&
-    process.env.KUBERNETES_SERVICE_HOST &&
-    readable("/var/run/secrets/kubernetes.io/serviceaccount/token")
-  ) {
-    kubeConfig.loadFromCluster();
-  } else {
-    kubeConfig.loadFromDefault();
-  }
+  const inPod =
+    process.env.KUBERNETES_SERVICE_HOST && readable("/var/run/secrets/kubernetes.io/serviceaccount/token");
+  if (inPod && !process.env.KUBECONFIG) kubeConfig.loadFromCluster();
+  else kubeConfig.loadFromDefault();
   return kubeConfig;
 }
 
@@ -86,65 +88,43 @@ function readable(file: string): boolean {
   }
 }
 
-/** What of Node's TLS options a kubeconfig can set. */
-interface Tls {
-  ca?: string | Buffer | undefined;
-  cert?: string | Buffer | undefined;
-  key?: string | Buffer | undefined;
-  rejectUnauthorized?: boolean | undefined;
-  servername?: string | undefined;
+/** Sends the request; resolves with the head of the answer. A silence ends the request and the answer alike. */
+function requested(request: http.ClientRequest): Promise<IncomingMessage> {
+  request.on("timeout", () =>
+    request.destroy(Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" })),
+  );
+  return new Promise((resolve, reject) => {
+    request.on("response", resolve);
+    request.on("error", reject);
+    request.end();
+  });
 }
 
-async function credentials(kubeConfig: KubeConfig): Promise<{ headers: Record<string, string>; tls: Tls }> {
-  const options: Parameters<KubeConfig["applyToHTTPSOptions"]>[0] = { headers: {} };
-  await kubeConfig.applyToHTTPSOptions(options);
-  const { ca, cert, key, rejectUnauthorized, servername } = options as Tls;
-  const headers = { ...(options.headers as Record<string, string>), accept: "application/json" };
-  return { headers, tls: defined({ ca, cert, key, rejectUnauthorized, servername }) };
-}
-
-/** One pool of connections for as long as the certificates stay the same; a rotated CA or key opens another. */
-class Pool {
-  #agent: Agent | undefined;
-  #identity = "";
-
-  get(tls: Tls): Agent {
-    const identity = JSON.stringify(tls);
-    if (this.#agent === undefined || identity !== this.#identity) {
-      void this.#agent?.close().catch(() => undefined);
-      this.#agent = new Agent({
-        connect: { ...tls, timeout: 10_000, keepAlive: true, keepAliveInitialDelay: 30_000 },
-      });
-      this.#identity = identity;
-    }
-    return this.#agent;
-  }
-}
-
-/** TLS options are told apart by absence, not by undefined. */
-function defined(tls: Tls): Tls {
-  return Object.fromEntries(Object.entries(tls).filter(([, value]) => value !== undefined));
-}
-
-async function apiError(response: Dispatcher.ResponseData): Promise<ApiError> {
-  const text = await response.body.text().catch(() => "");
+async function apiError(response: IncomingMessage): Promise<ApiError> {
+  const message = statusMessage(await text(response).catch(() => ""));
   const retryAfter = Number(response.headers["retry-after"] ?? 0);
-  return new ApiError(response.statusCode, statusMessage(text), Number.isFinite(retryAfter) ? retryAfter : 0);
+  return new ApiError(response.statusCode ?? 0, message, Number.isFinite(retryAfter) ? retryAfter : 0);
 }
 
 /** Kubernetes answers errors with a `metav1.Status`; a proxy in between may answer anything. */
-function statusMessage(text: string): string {
+function statusMessage(body: string): string {
   try {
-    return (JSON.parse(text) as { message?: string }).message ?? text.slice(0, 200);
+    return (JSON.parse(body) as { message?: string }).message ?? body.slice(0, 200);
   } catch {
-    return text.slice(0, 200);
+    return body.slice(0, 200);
   }
 }
 
-async function* lines(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
+async function text(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk);
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+async function* lines(response: IncomingMessage): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = "";
-  for await (const chunk of chunks) {
+  for await (const chunk of response) {
     const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n");
     rest = parts.pop() ?? "";
     yield* parts.filter((line) => line !== "");

@@ -133,7 +133,7 @@ async function run(config: Config, node: string, env: NodeJS.ProcessEnv): Promis
 
 async function once(config: Config, node: string): Promise<string> {
   const pods = await listPods(connectApi(), config, node);
-  const { state } = await reconcile(config, node, pods, kernel, undefined);
+  const { state } = await reconcile({ config, nodeName: node, pods, last: undefined, verify: false }, kernel);
   await endStaleFlows(state, kernel);
   return `${changes(undefined, state.bindings, state.problems).join("\n")}\n`;
 }

@@ -1,5 +1,5 @@
 import { parse as parseYaml, YAMLParseError } from "yaml";
-import { z } from "zod";
+import * as z from "zod";
 import { type AddressSpec, addressFaults, type Fault } from "../component/spec/address.ts";
 import { parseSelector, type Requirement } from "../component/spec/selector.ts";
 

@@ -19,7 +19,7 @@ function items(document: unknown, source: string): V1Pod[] {
   const { kind, items } = (document ?? {}) as { kind?: string; items?: V1Pod[] };
   if (document === null || document === undefined) return [];
   if (Array.isArray(items)) return items;
-  if (kind === "Pod") return [document as V1Pod];
+  if (kind === "Pod") return [document];
   throw new Error(
     `${source} holds ${kind ?? "something"} where pods are expected: write it with kubectl get pods -o yaml`,
   );

@@ -180,15 +180,15 @@ function backoff(failures: number, error: unknown): number {
   return Math.max(asked, jittered(Math.min(30_000, 1_000 * 2 ** (failures - 1))));
 }
 
-/** 75–125 % of it. */
+/** 75–125 % of it, in whole milliseconds, as timers want them. */
 function jittered(milliseconds: number): number {
-  return milliseconds * (0.75 + Math.random() / 2);
+  return Math.round(milliseconds * (0.75 + Math.random() / 2));
 }
 
 function sentence(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const { code } = error as NodeJS.ErrnoException;
-  return error instanceof ApiError
-    ? error.message
-    : `the API server cannot be reached: ${error.message || code}`;
+  const { code = "" } = error as NodeJS.ErrnoException;
+  // Of the system; anything else is a fault of ours or an answer, and must not look like an outage.
+  const isOutage = /^E[A-Z]+$/.test(code);
+  return isOutage ? `the API server cannot be reached: ${error.message || code}` : error.message;
 }

@@ -27,29 +27,44 @@ export interface Sync {
   outcome: "changed" | "repaired" | "same";
 }
 
+/** What a pass starts from. */
+export interface Pass {
+  config: Config;
+  nodeName: string;
+  pods: Pod[];
+  /** What the pass before left in the kernel; none at the start. */
+  last: Applied | undefined;
+  /** Whether the kernel is asked if it still holds that, at the cost of a command. */
+  verify: boolean;
+}
+
 /**
- * One pass from pods to kernel. The kernel is only written to where the desired state or the table changed; the flows
- * are looked at after the commit, because before it a deleted one would come back with its old target.
+ * One pass from pods to kernel. The kernel is only written to where the desired state, or what somebody else did to our
+ * table, asks for it.
  */
 export async function reconcile(
-  config: Config,
-  nodeName: string,
-  pods: Pod[],
+  { config, nodeName, pods, last, verify }: Pass,
   kernel: Kernel,
-  last: Applied | undefined,
 ): Promise<Sync> {
   const state = desired(config, nodeName, pods);
   const text = ruleset(config.instance, state);
-  const same = text === last?.ruleset;
-  if (same && (await kernel.list(config.instance)) === last.listing)
-    return { state, applied: last, outcome: "same" };
-
+  if (last !== undefined && text === last.ruleset) {
+    const intact = !verify || (await kernel.list(config.instance)) === last.listing;
+    if (intact) return { state, applied: last, outcome: "same" };
+  }
   await kernel.apply(text);
   const listing = await kernel.list(config.instance);
-  return { state, applied: { ruleset: text, listing }, outcome: same ? "repaired" : "changed" };
+  return {
+    state,
+    applied: { ruleset: text, listing },
+    outcome: text === last?.ruleset ? "repaired" : "changed",
+  };
 }
 
-/** Ends the flows that must not go on; returns how many kinds of them there were. */
+/**
+ * Ends the flows that must not go on; returns how many kinds of them there were. It comes after the commit, because
+ * before it a deleted flow would come back with its old target.
+ */
 export async function endStaleFlows(state: DesiredState, kernel: Kernel): Promise<number> {
   const ipAddresses = [...new Set(state.bindings.map(({ ipAddress }) => ipAddress))];
   const stale = staleFlows(await kernel.flows(ipAddresses), state);

@@ -1,7 +1,7 @@
 // A client: calls ADDRESS:PORT once, or for a while, and prints a JSON line a call: the answer and the milliseconds.
 //
 //   node call.mjs tcp|udp ADDRESS PORT                     one call
-//   node call.mjs tcp|udp ADDRESS PORT INTERVAL_MS         calls until SIGTERM or the end of standard input
+//   node call.mjs tcp|udp ADDRESS PORT INTERVAL_MS         calls until SIGTERM
 //
 // TCP opens a new connection for each call. UDP uses one socket for all of them, the way a statsd client does.
 import { createSocket } from "node:dgram";
@@ -79,7 +79,6 @@ if (interval === undefined) {
 }
 
 for (const ending of ["SIGTERM", "SIGINT"]) process.on(ending, () => process.exit(0));
-process.stdin.on("end", () => process.exit(0)).resume();
 // TCP calls overlap when they are slow, so that the rate holds; UDP ones take turns on their socket.
 if (transport === "tcp") setInterval(call, Number(interval));
 else for (;;) await Promise.all([call(), new Promise((resolve) => setTimeout(resolve, Number(interval)))]);

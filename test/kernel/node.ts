@@ -69,10 +69,10 @@ export class TestNode {
   /** Calls every `interval` ms from one socket or with new connections; `end` returns all answers. */
   callAll(from: string, transport: "tcp" | "udp", address: string, port: number, interval: number) {
     const args = [process.execPath, `${clients}call.mjs`, transport, address, String(port), String(interval)];
-    const running = this.in(from, args, { stdin: "pipe" });
+    const running = this.in(from, args, { reject: false });
     return {
       end: async (): Promise<Answer[]> => {
-        running.stdin?.end();
+        running.kill("SIGTERM");
         const { stdout } = await running;
         return stdout
           .split("\n")
@@ -98,9 +98,9 @@ export class TestNode {
     return stdout.split("\n").filter(Boolean).length;
   }
 
-  in(namespace: string, argv: string[], options: { input?: string; stdin?: "pipe" } = {}) {
-    const stdin = options.input !== undefined || options.stdin ? options : { stdin: "ignore" as const };
-    return execa("nsenter", [`--net=${this.path(namespace)}`, ...argv], stdin);
+  /** Runs a program of the machine with the namespace's network. */
+  in(namespace: string, argv: string[], options: { input?: string; reject?: boolean } = {}) {
+    return execa("nsenter", [`--net=${this.path(namespace)}`, ...argv], { input: "", ...options });
   }
 
   /** Takes a pod's namespace away, as when its node is done with it. */
