@@ -1,0 +1,96 @@
+{{- define "magic-ip-address.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The DaemonSet's name. The Pulumi component sets fullnameOverride, so that it knows this name. */}}
+{{- define "magic-ip-address.fullname" -}}
+{{- $name := include "magic-ip-address.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Names the installation, and with it the nftables table on every node: no two releases of a cluster share it. */}}
+{{- define "magic-ip-address.instance" -}}
+{{- printf "%s.%s" .Release.Namespace .Release.Name -}}
+{{- end -}}
+
+{{/* A DaemonSet's selector cannot be changed: these must stay as they are. */}}
+{{- define "magic-ip-address.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "magic-ip-address.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end -}}
+
+{{- define "magic-ip-address.labels" -}}
+{{ include "magic-ip-address.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" | quote }}
+{{- end -}}
+
+{{- define "magic-ip-address.serviceAccountName" -}}
+{{- $default := ternary (include "magic-ip-address.fullname" .) "default" .Values.serviceAccount.create -}}
+{{- default $default .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{- define "magic-ip-address.image" -}}
+{{- $image := .Values.image -}}
+{{- $tag := default (ternary "" .Chart.AppVersion (ne $image.digest "")) $image.tag -}}
+{{- $image.repository -}}
+{{- with $tag -}}:{{ . }}{{- end -}}
+{{- with $image.digest -}}@{{ . }}{{- end -}}
+{{- end -}}
+
+{{/*
+61000–64999 lies above the default ephemeral ports (32768–60999, ip-sysctl.rst) and NodePorts (30000–32767), so that
+nothing takes the port by chance.
+*/}}
+{{- define "magic-ip-address.healthPort" -}}
+{{- if kindIs "invalid" .Values.healthPort -}}
+{{- add 61000 (mod (include "magic-ip-address.instance" . | adler32sum | int64) 4000) -}}
+{{- else -}}
+{{- .Values.healthPort | int -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The role in each target namespace; it may meet roles of other releases there, so the release's namespace is part of its name. */}}
+{{- define "magic-ip-address.targetRoleName" -}}
+{{- printf "%s.%s" (include "magic-ip-address.fullname" .) .Release.Namespace -}}
+{{- end -}}
+
+{{/* JSON list of the namespaces that have targets, each once. */}}
+{{- define "magic-ip-address.targetNamespaces" -}}
+{{- $namespaces := list -}}
+{{- range .Values.addresses -}}
+{{- $namespaces = append $namespaces (default "default" .namespace) -}}
+{{- end -}}
+{{- $namespaces | uniq | sortAlpha | toJson -}}
+{{- end -}}
+
+{{/*
+What Pulumi must create before the DaemonSet and delete after it. On its way out the agent asks the API whether its
+DaemonSet is going too, and takes its rules along if so: until then it needs its account and its roles.
+Syntax: pulumi-kubernetes, helm.v4.Chart, "Resource reference". Helm has that order by itself and ignores the annotation.
+*/}}
+{{- define "magic-ip-address.dependsOn" -}}
+{{- $release := .Release.Namespace -}}
+{{- $fullname := include "magic-ip-address.fullname" . -}}
+{{- $rbac := "rbac.authorization.k8s.io/namespaces" -}}
+{{- $references := list (printf "/namespaces/%s/ConfigMap/%s" $release (include "magic-ip-address.configMapName" .)) -}}
+{{- if .Values.serviceAccount.create -}}
+{{- $references = append $references (printf "/namespaces/%s/ServiceAccount/%s" $release (include "magic-ip-address.serviceAccountName" .)) -}}
+{{- end -}}
+{{- if .Values.rbac.create -}}
+{{- range $kind := list "Role" "RoleBinding" -}}
+{{- $references = append $references (printf "%s/%s/%s/%s" $rbac $release $kind $fullname) -}}
+{{- range $namespace := include "magic-ip-address.targetNamespaces" $ | fromJsonArray -}}
+{{- $references = append $references (printf "%s/%s/%s/%s" $rbac $namespace $kind (include "magic-ip-address.targetRoleName" $)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- join "," $references -}}
+{{- end -}}

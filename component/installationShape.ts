@@ -1,0 +1,79 @@
+import type { Shape } from "./shape";
+
+const text = (example: string): Shape => ({ is: "string", example: JSON.stringify(example) });
+const number = (example: number): Shape => ({ is: "number", example: String(example) });
+const flag: Shape = { is: "boolean", example: "true or false" };
+const texts = (example: string): Shape => ({ is: "map", of: { is: "string" }, example });
+
+const portShape: Shape = {
+  is: "object",
+  example: "{ port: 8126 }",
+  required: ["port"],
+  fields: {
+    name: text("apm"),
+    port: number(8126),
+    targetPort: number(8126),
+    targetPortName: text("traceport"),
+    protocol: text("TCP"),
+  },
+};
+
+const addressShape: Shape = {
+  is: "object",
+  example: '{ ipAddress: "169.254.210.210", selector: "app=dd-agent", ports: [{ port: 8126 }] }',
+  required: ["ipAddress", "selector", "ports"],
+  fields: {
+    ipAddress: text("169.254.210.210"),
+    selector: text("app=dd-agent"),
+    namespace: text("default"),
+    ports: { is: "list", of: portShape, example: "[{ port: 8126 }]" },
+    hostNetworkTargets: flag,
+  },
+};
+
+const tolerationShape: Shape = {
+  is: "object",
+  example: '{ operator: "Exists" }',
+  fields: {
+    key: text("dedicated"),
+    operator: text("Exists"),
+    value: text("gpu"),
+    effect: text("NoSchedule"),
+    tolerationSeconds: number(300),
+  },
+};
+
+const agentShape: Shape = {
+  is: "object",
+  example: '{ namespace: "kube-system" }',
+  fields: {
+    namespace: text("kube-system"),
+    image: text("magic-ip-address-agent"),
+    imagePullPolicy: text("IfNotPresent"),
+    imagePullSecrets: { is: "list", of: text("my-registry"), example: '["my-registry"]' },
+    pollInterval: number(600),
+    verbose: flag,
+    healthPort: number(61500),
+    tolerations: { is: "list", of: tolerationShape, example: '[{ operator: "Exists" }]' },
+    nodeSelector: texts('{ pool: "apps" }'),
+    priorityClassName: text("system-node-critical"),
+    resources: {
+      is: "object",
+      example: '{ limits: { memory: "160Mi" } }',
+      fields: { requests: texts('{ memory: "64Mi" }'), limits: texts('{ memory: "160Mi" }') },
+    },
+    podAnnotations: texts('{ "example.com/team": "observability" }'),
+  },
+};
+
+/** What the arguments of an installation are made of; what TypeScript knows from args.ts, for everybody else. */
+export const installationShape: Shape = {
+  is: "object",
+  example: "{ addresses: […] }",
+  required: ["addresses"],
+  fields: {
+    addresses: { is: "list", of: addressShape, example: `[${addressShape.example}]` },
+    agent: agentShape,
+    values: { is: "map", example: "{ affinity: {} }" },
+  },
+};

@@ -1,0 +1,145 @@
+import { Output } from "@pulumi/pulumi";
+import type { Fault } from "./spec/address";
+
+/** What an argument must be made of. The example goes into messages, so it is one that works. */
+export type Shape = Leaf | Text | ListShape | MapShape | FieldsShape;
+
+interface Leaf {
+  is: "number" | "boolean";
+  example: string;
+}
+
+/** Where any text will do there is no example: what was written is shown as text. */
+interface Text {
+  is: "string";
+  example?: string;
+}
+
+interface ListShape {
+  is: "list";
+  of: Shape;
+  example: string;
+}
+
+/** Any names; the values are of one shape, or anything at all. */
+interface MapShape {
+  is: "map";
+  of?: Shape;
+  example: string;
+}
+
+interface FieldsShape {
+  is: "object";
+  fields: Record<string, Shape>;
+  required?: string[];
+  example: string;
+}
+
+/** What can be said of arguments before all of them are known. */
+export interface Examination {
+  /** The arguments without what is unknown or of the wrong shape, where undefined stands instead. */
+  plain: unknown;
+  faults: Fault[];
+  /** The paths at which undefined stands instead. */
+  unchecked: string[];
+}
+
+/**
+ * Compares a value with its shape: TypeScript's compiler is not there to help a JavaScript program, JSON in a stack's
+ * configuration, or another Pulumi language. Outputs and promises in it are not waited for, but left unchecked.
+ */
+export function examine(value: unknown, shape: Shape, path = ""): Examination {
+  if (isPending(value)) return { plain: undefined, faults: [], unchecked: [path] };
+  switch (shape.is) {
+    case "list":
+      return Array.isArray(value) ? examineList(value, shape, path) : wrong(value, shape, path);
+    case "map":
+      return isRecord(value) ? examineMap(value, shape, path) : wrong(value, shape, path);
+    case "object":
+      return isRecord(value) ? examineFields(value, shape, path) : wrong(value, shape, path);
+    default:
+      return typeof value === shape.is ? fine(value) : wrong(value, shape, path);
+  }
+}
+
+/** Whether the value is an object that maps names to values. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isPending(value: unknown): boolean {
+  return Output.isInstance(value) || value instanceof Promise;
+}
+
+function examineList(list: unknown[], shape: ListShape, path: string): Examination {
+  const parts = list.map((item, index) => examine(item, shape.of, `${path}[${index}]`));
+  return { ...joined(parts), plain: parts.map(({ plain }) => plain) };
+}
+
+function examineMap(map: Record<string, unknown>, { of }: MapShape, path: string): Examination {
+  if (of === undefined) return fine(map);
+  return examineEach(map, Object.keys(map), () => of, path);
+}
+
+function examineFields(value: Record<string, unknown>, shape: FieldsShape, path: string): Examination {
+  const { fields, required = [] } = shape;
+  const isGiven = (field: string) => value[field] !== undefined && value[field] !== null;
+  const unknown = Object.keys(value).filter((key) => isGiven(key) && !Object.hasOwn(fields, key));
+  const missing = required.filter((field) => !isGiven(field));
+  const given = Object.keys(fields).filter(isGiven);
+  const examined = examineEach(value, given, (field) => fields[field] as Shape, path);
+  const faults = [
+    ...missing.map((field) => missingFault(fields[field] as Shape, at(path, field))),
+    ...examined.faults,
+    ...unknown.map((key) => ({
+      path: at(path, key),
+      reason: `is not known: what can be set is ${Object.keys(fields).join(", ")}`,
+    })),
+  ];
+  const unchecked = [...missing.map((field) => at(path, field)), ...examined.unchecked];
+  return { plain: examined.plain, faults, unchecked };
+}
+
+function examineEach(
+  value: Record<string, unknown>,
+  keys: string[],
+  shapeOf: (key: string) => Shape,
+  path: string,
+): Examination {
+  const parts = keys.map((key) => examine(value[key], shapeOf(key), at(path, key)));
+  const plain = Object.fromEntries(keys.map((key, index) => [key, parts[index]?.plain]));
+  return { ...joined(parts), plain };
+}
+
+function joined(parts: Examination[]): Pick<Examination, "faults" | "unchecked"> {
+  return {
+    faults: parts.flatMap(({ faults }) => faults),
+    unchecked: parts.flatMap(({ unchecked }) => unchecked),
+  };
+}
+
+function fine(value: unknown): Examination {
+  return { plain: value, faults: [], unchecked: [] };
+}
+
+function wrong(value: unknown, shape: Shape, path: string): Examination {
+  const article = shape.is === "object" ? "an" : "a";
+  const example = shape.example ?? shown(String(value));
+  const reason = `${shown(value)} is not ${article} ${shape.is}: write ${example}`;
+  return { plain: undefined, faults: [{ path, reason }], unchecked: [path] };
+}
+
+function missingFault(shape: Shape, path: string): Fault {
+  return { path, reason: `is missing: write ${shape.example ?? "a text"}` };
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length <= 60 ? text : `${text.slice(0, 59)}…`;
+}
+
+/** As Pulumi writes property paths; a key with a dot or a bracket in it is quoted. */
+function at(path: string, key: string): string {
+  if (/[.[\]"]/.test(key)) return `${path}[${JSON.stringify(key)}]`;
+  return path === "" ? key : `${path}.${key}`;
+}

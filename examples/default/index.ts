@@ -1,0 +1,3 @@
+import { installFromConfig } from "./program";
+
+export const { ipAddress, endpoint, namespace, daemonSetName } = installFromConfig();

@@ -1,0 +1,304 @@
+import { readFile } from "node:fs/promises";
+import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import packageJson from "../../package.json" with { type: "json" };
+import { expectGolden } from "../support/golden.ts";
+import { chart, helm, type Manifest, oneAddress, only, render, renderText } from "./render.ts";
+
+const twoAddresses = {
+  addresses: [
+    {
+      ipAddress: "169.254.210.210",
+      namespace: "monitoring",
+      selector: "app=dd-agent",
+      ports: [
+        { name: "apm", port: 8126 },
+        { name: "dogstatsd", port: 8125, protocol: "UDP", targetPort: "statsd" },
+      ],
+    },
+    {
+      ipAddress: "169.254.210.211",
+      selector: "app in (zipkin,zipkin-gcp)",
+      hostNetworkTargets: true,
+      ports: [{ port: 9411, targetPort: 19411 }],
+    },
+    {
+      ipAddress: "169.254.210.212",
+      namespace: "monitoring",
+      selector: "app=otel",
+      ports: [{ port: 4317 }],
+    },
+  ],
+};
+
+const podSpec = (manifests: Manifest[]) => only(manifests, "DaemonSet").spec.template.spec;
+const container = (manifests: Manifest[]) => podSpec(manifests).containers[0];
+const config = (manifests: Manifest[]) => parse(only(manifests, "ConfigMap").data["config.yaml"]);
+
+describe("the chart", () => {
+  it("renders as it did when somebody last looked at all of it", async () => {
+    expectGolden(
+      new URL("./golden/two-addresses.yaml", import.meta.url),
+      await renderText({ values: twoAddresses }),
+    );
+  });
+
+  it("passes helm lint, also with its own values, which have no address", async () => {
+    for (const values of [{}, twoAddresses]) {
+      const { stdout, stderr, exitCode } = await helm(["lint", "--strict", chart, "--values", "-"], values);
+      expect([exitCode, stdout, stderr].join("\n")).toContain("1 chart(s) linted, 0 chart(s) failed");
+      expect(exitCode).toBe(0);
+    }
+  });
+
+  it("has the version of the package", async () => {
+    const { version, appVersion } = parse(await readFile(`${chart}/Chart.yaml`, "utf8"));
+    expect([version, appVersion]).toEqual([packageJson.version, packageJson.version]);
+  });
+
+  it("says what to set when no address is set", async () => {
+    await expect(render({ values: {} })).rejects.toThrow(
+      /addresses is empty: set at least one magic IP, for example --set-json 'addresses=\[\{"ipAddress":"169\.254\.210\.210"/,
+    );
+  });
+
+  it("refuses a port that is claimed twice, and names both places", async () => {
+    const addresses = [0, 1].map(() => ({
+      ipAddress: "169.254.210.210",
+      selector: "a=b",
+      ports: [{ port: 53 }],
+    }));
+    await expect(render({ values: { addresses } })).rejects.toThrow(
+      "addresses[1].ports[0].port: 169.254.210.210:53/TCP is taken by addresses[0].ports[0].port",
+    );
+  });
+
+  it("lets TCP and UDP share a port number", async () => {
+    const ports = [{ port: 53 }, { port: 53, protocol: "UDP" }];
+    await expect(render({ values: oneAddress({ ports }) })).resolves.toBeDefined();
+  });
+});
+
+describe("the agent's pod", () => {
+  it("has one capability and cannot get another", async () => {
+    const manifests = await render({ values: oneAddress() });
+    expect(container(manifests).securityContext).toEqual({
+      runAsUser: 0,
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ["ALL"], add: ["NET_ADMIN"] },
+    });
+    expect(podSpec(manifests).securityContext).toEqual({ seccompProfile: { type: "RuntimeDefault" } });
+  });
+
+  it("runs on every Linux node, is the last to be evicted, and is replaced a tenth of the nodes at a time", async () => {
+    const manifests = await render({ values: oneAddress() });
+    expect(podSpec(manifests)).toMatchObject({
+      hostNetwork: true,
+      tolerations: [{ operator: "Exists" }],
+      nodeSelector: { "kubernetes.io/os": "linux" },
+      priorityClassName: "system-node-critical",
+    });
+    expect(only(manifests, "DaemonSet").spec.updateStrategy).toEqual({
+      type: "RollingUpdate",
+      rollingUpdate: { maxUnavailable: "10%" },
+    });
+  });
+
+  it("is probed on the node's loopback, at the port in its configuration", async () => {
+    const manifests = await render({ values: oneAddress() });
+    const { startupProbe, livenessProbe, readinessProbe, ports } = container(manifests);
+    const { healthPort } = config(manifests);
+    const at = (path: string) => ({ host: "127.0.0.1", port: healthPort, path });
+    expect([startupProbe.httpGet, livenessProbe.httpGet, readinessProbe.httpGet]).toEqual([
+      at("/livez"),
+      at("/livez"),
+      at("/readyz"),
+    ]);
+    expect(ports).toBeUndefined();
+  });
+
+  it("learns where it is from its environment", async () => {
+    const manifests = await render({ values: oneAddress() });
+    expect(container(manifests).env).toEqual([
+      { name: "NODE_NAME", valueFrom: { fieldRef: { fieldPath: "spec.nodeName" } } },
+      { name: "POD_NAMESPACE", valueFrom: { fieldRef: { fieldPath: "metadata.namespace" } } },
+      { name: "DAEMONSET_NAME", value: only(manifests, "DaemonSet").metadata.name },
+    ]);
+  });
+
+  const digest = `sha256:${"0123456789abcdef".repeat(4)}`;
+
+  it.each([
+    [{}, `magic-ip-address-agent:${packageJson.version}`],
+    [{ tag: "1.2" }, "magic-ip-address-agent:1.2"],
+    [
+      { repository: "registry.example:5000/mip/agent" },
+      `registry.example:5000/mip/agent:${packageJson.version}`,
+    ],
+    [{ digest }, `magic-ip-address-agent@${digest}`],
+    [{ tag: "1.2", digest }, `magic-ip-address-agent:1.2@${digest}`],
+  ])("runs, for the image %j, %s", async (image, expected) => {
+    expect(container(await render({ values: oneAddress({}, { image }) })).image).toBe(expected);
+  });
+
+  it("keeps its selector's labels, whatever labels are added", async () => {
+    const podLabels = { team: "a", "app.kubernetes.io/name": "b" };
+    const daemonSet = only(await render({ values: oneAddress({}, { podLabels }) }), "DaemonSet");
+    expect(daemonSet.spec.template.metadata.labels).toEqual({
+      team: "a",
+      ...daemonSet.spec.selector.matchLabels,
+    });
+  });
+});
+
+describe("a configuration", () => {
+  it("in another ConfigMap for another content, and in the same for the same", async () => {
+    const nameOf = async (values: object) => only(await render({ values }), "ConfigMap").metadata.name;
+    const first = await nameOf(oneAddress());
+    expect(await nameOf(oneAddress({}, { podLabels: { not: "config" } }))).toBe(first);
+    expect(await nameOf(oneAddress({ ports: [{ port: 8127 }] }))).not.toBe(first);
+    expect(await nameOf(oneAddress({}, { verbose: true }))).not.toBe(first);
+  });
+
+  it("is what the pods mount, and cannot be changed in place", async () => {
+    const manifests = await render({ values: oneAddress() });
+    const configMap = only(manifests, "ConfigMap");
+    expect(configMap.immutable).toBe(true);
+    expect(podSpec(manifests).volumes).toEqual([
+      { name: "config", configMap: { name: configMap.metadata.name } },
+    ]);
+  });
+
+  it("has whole numbers also where Pulumi gives floats", async () => {
+    const values = JSON.stringify(oneAddress({ ports: [{ port: 8126 }] })).replace("8126", "8.126e3");
+    const configMap = only(await render({ values }), "ConfigMap");
+    expect(configMap.data["config.yaml"]).toContain("port: 8126\n");
+    const twice = values.replace('[{"port":8.126e3}]', '[{"port":8126.0},{"port":8.126e3}]');
+    await expect(render({ values: twice })).rejects.toThrow("169.254.210.210:8126/TCP is taken");
+  });
+});
+
+describe("the rights", () => {
+  it("are namespaced: pods in each namespace with targets, once, and the DaemonSet itself", async () => {
+    const manifests = await render({ values: twoAddresses });
+    const roles = manifests.filter(({ kind }) => kind === "Role");
+    expect(roles.map(({ metadata, rules }) => [metadata.namespace, metadata.name, rules])).toEqual([
+      [
+        "kube-system",
+        "mip-magic-ip-address",
+        [
+          {
+            apiGroups: ["apps"],
+            resources: ["daemonsets"],
+            resourceNames: [only(manifests, "DaemonSet").metadata.name],
+            verbs: ["get"],
+          },
+        ],
+      ],
+      ...["default", "monitoring"].map((namespace) => [
+        namespace,
+        "mip-magic-ip-address.kube-system",
+        [{ apiGroups: [""], resources: ["pods"], verbs: ["get", "list", "watch"] }],
+      ]),
+    ]);
+    expect(manifests.filter(({ kind }) => kind.startsWith("Cluster"))).toEqual([]);
+  });
+
+  it("go to the account that the pods run under", async () => {
+    const manifests = await render({ values: twoAddresses });
+    const account = {
+      kind: "ServiceAccount",
+      name: podSpec(manifests).serviceAccountName,
+      namespace: "kube-system",
+    };
+    const bindings = manifests.filter(({ kind }) => kind === "RoleBinding");
+    expect(bindings.map(({ subjects }) => subjects)).toEqual([[account], [account], [account]]);
+    expect(bindings.map(({ roleRef, metadata }) => roleRef.name === metadata.name)).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    expect(only(manifests, "ServiceAccount").metadata.name).toBe(account.name);
+  });
+
+  it("are left to others when told so", async () => {
+    const values = oneAddress(
+      {},
+      { rbac: { create: false }, serviceAccount: { create: false, name: "theirs" } },
+    );
+    const manifests = await render({ values });
+    expect(manifests.map(({ kind }) => kind).sort()).toEqual(["ConfigMap", "DaemonSet"]);
+    expect(podSpec(manifests).serviceAccountName).toBe("theirs");
+  });
+});
+
+/** A reference to an object as pulumi-kubernetes and cli-utils write it. */
+function reference({ apiVersion, kind, metadata }: Manifest): string {
+  const group = apiVersion.includes("/") ? apiVersion.split("/")[0] : "";
+  return `${group}/namespaces/${metadata.namespace}/${kind}/${metadata.name}`;
+}
+
+describe("the order", () => {
+  const dependsOn = (manifests: Manifest[]) =>
+    only(manifests, "DaemonSet").metadata.annotations["config.kubernetes.io/depends-on"]?.split(",").sort();
+
+  it("has the DaemonSet after everything else, and so before it on the way out", async () => {
+    const manifests = await render({ values: twoAddresses });
+    const others = manifests.filter(({ kind }) => kind !== "DaemonSet");
+    expect(dependsOn(manifests)).toEqual(others.map(reference).sort());
+  });
+
+  it("names nothing that is not there", async () => {
+    const values = oneAddress({}, { rbac: { create: false }, serviceAccount: { create: false } });
+    const manifests = await render({ values });
+    expect(dependsOn(manifests)).toEqual([reference(only(manifests, "ConfigMap"))]);
+  });
+
+  it("stays when annotations are added", async () => {
+    const daemonSetAnnotations = { "pulumi.com/timeoutSeconds": "1800" };
+    const { metadata } = only(
+      await render({ values: oneAddress({}, { daemonSetAnnotations }) }),
+      "DaemonSet",
+    );
+    expect(metadata.annotations).toMatchObject(daemonSetAnnotations);
+    expect(metadata.annotations["config.kubernetes.io/depends-on"]).toContain("ServiceAccount");
+  });
+});
+
+describe("two releases", () => {
+  const identities = (manifests: Manifest[]) => manifests.map((each) => reference(each));
+
+  it.each([
+    ["with two names in one namespace", { name: "one" }, { name: "two" }],
+    ["with one name in two namespaces", { namespace: "left" }, { namespace: "right" }],
+  ])("%s share no object, instance or health port", async (_, first, second) => {
+    const [a, b] = [
+      await render({ values: twoAddresses, ...first }),
+      await render({ values: twoAddresses, ...second }),
+    ];
+    expect(identities(a).filter((identity) => identities(b).includes(identity))).toEqual([]);
+    expect(config(a).instance).not.toBe(config(b).instance);
+    expect(config(a).healthPort).not.toBe(config(b).healthPort);
+  });
+
+  it("get a health port from 61000 to 64999, or the one that is set", async () => {
+    const derived = config(await render({ values: oneAddress() })).healthPort;
+    expect(derived).toBeGreaterThanOrEqual(61000);
+    expect(derived).toBeLessThan(65000);
+    const manifests = await render({ values: oneAddress({}, { healthPort: 61500 }) });
+    expect(config(manifests).healthPort).toBe(61500);
+    expect(container(manifests).livenessProbe.httpGet.port).toBe(61500);
+  });
+});
+
+describe("the notes", () => {
+  it("say what leads where, and the way to the agents and off a node", async () => {
+    const args = ["install", "mip", chart, "--dry-run=client", "--namespace", "kube-system", "--values", "-"];
+    const { stdout } = await helm(args, twoAddresses);
+    expectGolden(
+      new URL("./golden/notes.txt", import.meta.url),
+      `${stdout.slice(stdout.indexOf("NOTES:"))}\n`,
+    );
+  });
+});

@@ -1,0 +1,59 @@
+import { fileURLToPath } from "node:url";
+import { execa } from "execa";
+import { parseAllDocuments } from "yaml";
+import { helmPath } from "../support/tools.ts";
+
+/** The chart's directory. */
+export const chart = fileURLToPath(new URL("../../component/chart", import.meta.url));
+
+/** What to install, and under which name. */
+export interface Release {
+  values: unknown;
+  name?: string;
+  namespace?: string;
+}
+
+/** A Kubernetes object, as far as tests look into it. */
+export interface Manifest {
+  kind: string;
+  metadata: { name: string; namespace?: string; labels: Record<string, string>; annotations: Annotations };
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- read by path, and a wrong path is a failing test.
+  [field: string]: any;
+}
+
+type Annotations = Record<string, string>;
+
+/** The text that `helm template` prints. Rejects with helm's message when it refuses. */
+export async function renderText({ values, name = "mip", namespace = "kube-system" }: Release) {
+  const args = ["template", name, chart, "--namespace", namespace, "--values", "-"];
+  const { stdout, stderr, failed } = await helm(args, values);
+  if (failed) throw new Error(stderr);
+  return `${stdout}\n`;
+}
+
+/** The objects that `helm template` prints. */
+export async function render(release: Release): Promise<Manifest[]> {
+  return parseAllDocuments(await renderText(release)).map((document) => document.toJS() as Manifest);
+}
+
+/** The only object of the kind (with the name). */
+export function only(manifests: Manifest[], kind: string, name?: string): Manifest {
+  const found = manifests.filter(
+    (each) => each.kind === kind && (name ?? each.metadata.name) === each.metadata.name,
+  );
+  if (found.length !== 1 || !found[0])
+    throw new Error(`${found.length} objects of kind ${kind} ${name ?? ""}`);
+  return found[0];
+}
+
+/** Runs helm with values on its standard input: YAML as it stands, or anything that JSON can say. */
+export async function helm(args: string[], values: unknown) {
+  const input = typeof values === "string" ? values : JSON.stringify(values);
+  return execa(await helmPath(), args, { input, reject: false });
+}
+
+/** Values with one address, changed as told. */
+export function oneAddress(address: object = {}, others: object = {}): object {
+  const defaults = { ipAddress: "169.254.210.210", selector: "app=dd-agent", ports: [{ port: 8126 }] };
+  return { addresses: [{ ...defaults, ...address }], ...others };
+}

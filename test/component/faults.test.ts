@@ -1,0 +1,212 @@
+import * as pulumi from "@pulumi/pulumi";
+import { describe, expect, it } from "vitest";
+import { MagicIpAddress, type MagicIpAddressArgs } from "../../index.ts";
+import { mockPulumi } from "./installation.ts";
+
+await mockPulumi();
+
+/** What a program is told about a MagicIpAddress with the arguments changed as told; undefined when it is right. */
+function refusal(changes: object, name = "dd-agent"): pulumi.InputPropertiesError | undefined {
+  const right = { ipAddress: "169.254.210.210", selector: "app=dd-agent", ports: [{ port: 8126 }] };
+  const args = { ...right, ...changes } as MagicIpAddressArgs;
+  try {
+    new MagicIpAddress(name, args);
+    return undefined;
+  } catch (error) {
+    if (pulumi.InputPropertiesError.isInstance(error)) return error;
+    throw error;
+  }
+}
+
+const faults = (changes: object, name?: string) =>
+  refusal(changes, name)?.errors?.map(({ propertyPath, reason }) => `${propertyPath}: ${reason}`);
+
+const port = (changes: object) => ({ ports: [{ port: 8126, ...changes }] });
+
+const wrong: [string, object, string][] = [
+  [
+    "no IPv4 address",
+    { ipAddress: "169.254.210" },
+    'ipAddress: "169.254.210" is not an IPv4 address: write four numbers 0–255, as 169.254.210.210',
+  ],
+  [
+    "a reserved address",
+    { ipAddress: "169.254.169.254" },
+    "ipAddress: 169.254.169.254 is reserved for the cloud's instance metadata service: choose another, as 169.254.210.210",
+  ],
+  ["no address at all", { ipAddress: undefined }, 'ipAddress: is missing: write "169.254.210.210"'],
+  ["a number for an address", { ipAddress: 1 }, 'ipAddress: 1 is not a string: write "169.254.210.210"'],
+  [
+    "an empty selector",
+    { selector: "" },
+    "selector: is empty: it would select every pod: write it as for kubectl -l, as app=dd-agent",
+  ],
+  [
+    "an unparsable selector",
+    { selector: "app==dd=agent" },
+    'selector: has "dd=agent", which is no label value (at most 63 letters, digits, "-", "_", ".", alphanumeric at both ends): write it as for kubectl -l, as app=dd-agent',
+  ],
+  [
+    "a namespace in capitals",
+    { namespace: "Monitoring" },
+    'namespace: "Monitoring" is no namespace: at most 63 lower-case letters, digits and "-", as monitoring',
+  ],
+  ["no ports", { ports: [] }, "ports: is empty: at least one port is needed, as [{port: 8126}]"],
+  [
+    "ports that are no list",
+    { ports: { port: 1 } },
+    'ports: {"port":1} is not a list: write [{ port: 8126 }]',
+  ],
+  ["a port that is a number", { ports: [8126] }, "ports[0]: 8126 is not an object: write { port: 8126 }"],
+  ["port 0", port({ port: 0 }), "ports[0].port: 0 is not a port: write a whole number from 1 to 65535"],
+  [
+    "port 65536",
+    port({ port: 65536 }),
+    "ports[0].port: 65536 is not a port: write a whole number from 1 to 65535",
+  ],
+  ["port 1.5", port({ port: 1.5 }), "ports[0].port: 1.5 is not a port: write a whole number from 1 to 65535"],
+  ["a port in quotes", port({ port: "8126" }), 'ports[0].port: "8126" is not a number: write 8126'],
+  [
+    "a duplicate port",
+    { ports: [{ port: 53 }, { port: 53, protocol: "TCP" }] },
+    "ports[1].port: 169.254.210.210:53/TCP is taken by ports[0].port: a port can lead to one target only",
+  ],
+  [
+    "another protocol",
+    port({ protocol: "SCTP" }),
+    'ports[0].protocol: "SCTP" is not a protocol: write TCP or UDP',
+  ],
+  [
+    "target port 0",
+    port({ targetPort: 0 }),
+    "ports[0].targetPort: 0 is not a port: write a whole number from 1 to 65535",
+  ],
+  [
+    "a target port by a name that no container port can have",
+    port({ targetPortName: "Trace" }),
+    'ports[0].targetPortName: "Trace" is neither a port number from 1 to 65535 nor the name of a container port, as apm',
+  ],
+  [
+    "a target port twice",
+    port({ targetPort: 80, targetPortName: "http" }),
+    'ports[0].targetPortName: "http" is set beside targetPort 80: set one of them',
+  ],
+  [
+    "a port's name with a blank",
+    port({ name: "my apm" }),
+    'ports[0].name: "my apm" is no port name: at most 15 lower-case letters, digits and "-", with a letter, as apm',
+  ],
+  [
+    "a misspelt argument",
+    port({ protcol: "UDP" }),
+    "ports[0].protcol: is not known: what can be set is name, port, targetPort, targetPortName, protocol",
+  ],
+  [
+    "an agent's namespace in capitals",
+    { agent: { namespace: "Infra" } },
+    'agent.namespace: "Infra" is no namespace: at most 63 lower-case letters, digits and "-", as kube-system',
+  ],
+  [
+    "no image",
+    { agent: { image: "Agent:latest:1" } },
+    'agent.image: "Agent:latest:1" is no image: write repository[:tag][@sha256:digest], as magic-ip-address-agent:0.1.0',
+  ],
+  [
+    "another pull policy",
+    { agent: { imagePullPolicy: "always" } },
+    'agent.imagePullPolicy: "always" is no pull policy: write Always, IfNotPresent or Never',
+  ],
+  [
+    "a poll interval of 0",
+    { agent: { pollInterval: 0 } },
+    "agent.pollInterval: 0 is no interval: write a whole number of seconds from 1 to 86400",
+  ],
+  [
+    "an impossible health port",
+    { agent: { healthPort: 70000 } },
+    "agent.healthPort: 70000 is not a port: write a whole number from 1 to 65535",
+  ],
+  [
+    "a label that is a number",
+    { agent: { nodeSelector: { "example.com/pool": 1 } } },
+    'agent.nodeSelector["example.com/pool"]: 1 is not a string: write "1"',
+  ],
+  [
+    "another name for the DaemonSet",
+    { values: { fullnameOverride: "x" } },
+    "values.fullnameOverride: cannot be set: the component's own name is that of the DaemonSet, and its output says so",
+  ],
+];
+
+describe("wrong arguments", () => {
+  it.each(wrong)("%s", (_, changes, fault) => {
+    expect(faults(changes)).toEqual([fault]);
+  });
+
+  it.each(["Dd", "dd_agent", "dd.agent", "-dd", "a".repeat(54), ""])("the name %j", (name) => {
+    expect(faults({}, name)).toEqual([
+      `name: "${name}" cannot name a DaemonSet: at most 53 lower-case letters, digits and "-", as dd-agent`,
+    ]);
+  });
+
+  it("are told all at once, in a message for a person", () => {
+    const changes = {
+      ipAddress: "169.254.169.254",
+      selector: "app in",
+      ports: [{ port: 0 }, { port: "x" }, {}],
+      agent: { image: "UPPER", pollInterval: 0 },
+    };
+    expect(refusal(changes)?.message).toBe(
+      [
+        'MagicIpAddress "dd-agent" cannot be installed, 7 arguments are wrong:',
+        "  ipAddress: 169.254.169.254 is reserved for the cloud's instance metadata service: choose another, as 169.254.210.210",
+        "  ports[0].port: 0 is not a port: write a whole number from 1 to 65535",
+        '  ports[1].port: "x" is not a number: write 8126',
+        "  ports[2].port: is missing: write 8126",
+        '  selector: has a part that is no requirement: "app in" (write key=value, key in (a,b), key or !key): write it as for kubectl -l, as app=dd-agent',
+        '  agent.image: "UPPER" is no image: write repository[:tag][@sha256:digest], as magic-ip-address-agent:0.1.0',
+        "  agent.pollInterval: 0 is no interval: write a whole number of seconds from 1 to 86400",
+      ].join("\n"),
+    );
+  });
+
+  it("are printed by Pulumi without a stack trace", () => {
+    expect(pulumi.RunError.isInstance(refusal({ selector: "" }))).toBe(true);
+  });
+
+  it("do not claim ports that are not known to be the same", () => {
+    const unknown = new Promise<number>(() => {});
+    expect(faults({ ports: [{ port: unknown }, { port: unknown }, { port: 0 }] })).toEqual([
+      "ports[2].port: 0 is not a port: write a whole number from 1 to 65535",
+    ]);
+  });
+});
+
+describe("right arguments", () => {
+  it.each([
+    ["the shortest name", {}, "d"],
+    ["the longest name", {}, "a".repeat(53)],
+    ["null for nothing", { namespace: null, agent: { image: null }, values: null }, "dd-agent"],
+    ["one port number for TCP and UDP", { ports: [{ port: 53 }, { port: 53, protocol: "UDP" }] }, "dd-agent"],
+    ["everything", { agent: everything(), hostNetworkTargets: true, values: { affinity: {} } }, "dd-agent"],
+  ])("%s", (_, changes, name) => {
+    expect(faults(changes, name)).toBeUndefined();
+  });
+});
+
+function everything(): Required<NonNullable<MagicIpAddressArgs["agent"]>> {
+  return {
+    namespace: "infra",
+    image: "registry.example:5000/a/b:1",
+    imagePullPolicy: "Always",
+    imagePullSecrets: ["s"],
+    pollInterval: 60,
+    verbose: true,
+    healthPort: 61500,
+    tolerations: [{ key: "a", operator: "Equal", value: "b", effect: "NoExecute", tolerationSeconds: 1 }],
+    nodeSelector: { a: "b" },
+    priorityClassName: "p",
+    resources: { requests: { cpu: "1" }, limits: { memory: "1Gi" } },
+    podAnnotations: { "example.com/a": "b" },
+  };
+}

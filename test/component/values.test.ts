@@ -1,0 +1,122 @@
+import { describe, expect, it } from "vitest";
+import { parseImage } from "../../component/image.ts";
+import { chartValues } from "../../component/values.ts";
+import { oneAddress, only, render } from "../chart/render.ts";
+
+const digest = `sha256:${"0123456789abcdef".repeat(4)}`;
+const address = { ipAddress: "169.254.210.210", selector: "app=dd-agent", ports: [{ port: 8126 }] };
+
+describe("an image", () => {
+  it.each([
+    ["agent", { repository: "agent" }],
+    ["agent:1", { repository: "agent", tag: "1" }],
+    ["a/b/c:v1.2-x_y", { repository: "a/b/c", tag: "v1.2-x_y" }],
+    ["registry.example:5000/agent", { repository: "registry.example:5000/agent" }],
+    ["localhost:5000/a/b:1", { repository: "localhost:5000/a/b", tag: "1" }],
+    [`agent@${digest}`, { repository: "agent", digest }],
+    [`registry.example:5000/a:1@${digest}`, { repository: "registry.example:5000/a", tag: "1", digest }],
+  ])("%s is read", (text, image) => {
+    expect(parseImage(text)).toEqual(image);
+  });
+
+  it.each(["", "Agent", "agent:", "agent:1:2", "agent@sha256:12", ":1", "a//b", "https://a/b", "a b"])(
+    "%j is none",
+    (text) => {
+      expect(parseImage(text)).toBeUndefined();
+    },
+  );
+});
+
+describe("the chart's values", () => {
+  it("hold what is given and nothing else", () => {
+    expect(chartValues("dd-agent", { addresses: [address], agent: { namespace: "infra" } })).toEqual({
+      fullnameOverride: "dd-agent",
+      addresses: [address],
+    });
+  });
+
+  it("have the agent's arguments under the chart's names", () => {
+    const agent = {
+      image: `registry.example:5000/a:1@${digest}`,
+      imagePullPolicy: "Always" as const,
+      imagePullSecrets: ["one", "two"],
+      pollInterval: 60,
+      verbose: false,
+      tolerations: [{ key: "a" }],
+    };
+    expect(chartValues("x", { addresses: [], agent })).toEqual({
+      fullnameOverride: "x",
+      addresses: [],
+      image: { repository: "registry.example:5000/a", tag: "1", digest, pullPolicy: "Always" },
+      imagePullSecrets: [{ name: "one" }, { name: "two" }],
+      pollInterval: 60,
+      verbose: false,
+      tolerations: [{ key: "a" }],
+    });
+  });
+
+  it("have one targetPort, whether it was given as a number or as a name", () => {
+    const ports = [
+      { port: 1, targetPort: 2 },
+      { port: 3, targetPortName: "http", name: "a", protocol: "UDP" as const },
+    ];
+    expect(chartValues("x", { addresses: [{ ...address, ports }] }).addresses).toMatchObject([
+      {
+        ports: [
+          { port: 1, targetPort: 2 },
+          { port: 3, targetPort: "http", name: "a", protocol: "UDP" },
+        ],
+      },
+    ]);
+  });
+
+  it("end with the caller's, merged key by key; lists are replaced", () => {
+    const agent = { image: "a:1", tolerations: [{ key: "a" }], nodeSelector: { a: "b" } };
+    const values = { image: { tag: "2" }, tolerations: [], nodeSelector: { c: "d" }, affinity: { e: {} } };
+    expect(chartValues("x", { addresses: [], agent, values })).toMatchObject({
+      image: { repository: "a", tag: "2" },
+      tolerations: [],
+      nodeSelector: { a: "b", c: "d" },
+      affinity: { e: {} },
+    });
+  });
+
+  it("are what the chart accepts, all of them, and its DaemonSet has the component's name", async () => {
+    const agent = {
+      image: "a:1",
+      imagePullPolicy: "Never" as const,
+      imagePullSecrets: ["s"],
+      pollInterval: 60,
+      verbose: true,
+      healthPort: 61500,
+      tolerations: [{ key: "a", operator: "Exists" }],
+      nodeSelector: { a: "b" },
+      priorityClassName: "p",
+      resources: { limits: { memory: "1Gi" } },
+      podAnnotations: { a: "b" },
+    };
+    const manifests = await render({ values: chartValues("dd-agent", { addresses: [address], agent }) });
+    const daemonSet = only(manifests, "DaemonSet", "dd-agent");
+    expect(daemonSet.spec.template.spec).toMatchObject({
+      nodeSelector: { a: "b", "kubernetes.io/os": "linux" },
+      tolerations: [{ key: "a", operator: "Exists" }],
+      priorityClassName: "p",
+      imagePullSecrets: [{ name: "s" }],
+      containers: [
+        {
+          image: "a:1",
+          imagePullPolicy: "Never",
+          resources: { limits: { memory: "1Gi" }, requests: { cpu: "10m" } },
+        },
+      ],
+    });
+    expect(daemonSet.spec.template.metadata.annotations).toEqual({ a: "b" });
+  });
+
+  it("render as those that a Helm user would write", async () => {
+    const configOf = async (values: object) => only(await render({ values }), "ConfigMap").data;
+    expect(await configOf(chartValues("mip-magic-ip-address", { addresses: [address] }))).toEqual(
+      await configOf(oneAddress()),
+    );
+  });
+});
