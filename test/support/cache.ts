@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isAlive, markOf, type ProcessMark } from "./process.ts";
 import { say } from "./progress.ts";
@@ -33,6 +33,7 @@ export async function cached(entry: string, make: (directory: string) => Promise
   return withLock(entry, async () => {
     if (existsSync(place)) return place;
     await mkdir(dirname(place), { recursive: true });
+    await removeDrafts(place);
     const draft = await mkdtemp(`${place}.draft-`);
     try {
       await make(draft);
@@ -42,6 +43,13 @@ export async function cached(entry: string, make: (directory: string) => Promise
     }
     return place;
   });
+}
+
+/** What is left of attempts that were interrupted; whoever calls this has the lock, so no other attempt is going on. */
+async function removeDrafts(place: string): Promise<void> {
+  const siblings = await readdir(dirname(place));
+  const drafts = siblings.filter((name) => name.startsWith(`${basename(place)}.draft-`));
+  await Promise.all(drafts.map((name) => rm(join(dirname(place), name), { recursive: true })));
 }
 
 /** Runs `work` while no other process of this user's runs anything under the same lock name. */

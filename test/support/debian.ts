@@ -26,7 +26,6 @@ async function missing(names: readonly string[]): Promise<string[]> {
 }
 
 async function installedPackages(names: readonly string[]): Promise<Set<string>> {
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: the fields are dpkg-query's own
   const format = "${Package} ${db:Status-Status}\\n";
   const query = ["-W", "-f", format, ...names];
   const { stdout, exitCode, stderr } = await execa("dpkg-query", query, { reject: false });
@@ -59,11 +58,14 @@ async function aptGet(args: string[]): Promise<void> {
 /** Debian starts a daemon when its package is installed; etcd and containerd are wanted here as programs only. */
 async function withoutServices<T>(work: () => Promise<T>): Promise<T> {
   if (existsSync(POLICY)) return work();
+  const remove = () => rmSync(POLICY, { force: true });
+  process.once("exit", remove); // an interrupted process must not leave a machine whose services never start
   writeFileSync(POLICY, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
   try {
     return await work();
   } finally {
-    rmSync(POLICY, { force: true });
+    remove();
+    process.removeListener("exit", remove);
   }
 }
 

@@ -13,10 +13,28 @@ import { step } from "./progress.ts";
 export const BASE_IMAGE = "localhost/magic-ip-address-base:bookworm";
 
 const SUITE = "bookworm";
-const PACKAGES = ["ca-certificates", "conntrack", "iproute2", "iptables", "libstdc++6", "nftables"];
+// usr-is-merged: without it Debian takes usrmerge, and with that the whole of Perl.
+const PACKAGES = [
+  "ca-certificates",
+  "conntrack",
+  "iproute2",
+  "iptables",
+  "libstdc++6",
+  "nftables",
+  "usr-is-merged",
+];
 const LEFT_OUT = ["man", "doc", "locale", "info", "lintian"].map(
   (part) => `path-exclude=/usr/share/${part}/*`,
 );
+// Variant `minbase` and not `extract`: only a system that was configured has alternatives, and so an `iptables`.
+const DEBOOTSTRAP = [
+  "--variant=minbase",
+  "--mode=root",
+  "--quiet",
+  `--include=${PACKAGES.join(",")}`,
+  "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+  ...["force-unsafe-io", ...LEFT_OUT].map((option) => `--dpkgopt=${option}`),
+];
 const AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt";
 const SEARCH_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 // The plainest way to store images: it needs no kernel feature. Builds on the base image have to use the same.
@@ -84,9 +102,10 @@ function versionIn(file: string): string {
   return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
 }
 
-function recipeOf({ nodeVersion, npmVersion, authorities = "" }: HostParts): string {
-  const code = readFileSync(import.meta.filename);
-  return contentHash(code, nodeVersion, npmVersion, process.arch, authorities);
+/** Names the content; where on this machine the parts come from does not matter. */
+function recipeOf({ nodeVersion, npmVersion, authorities }: HostParts): string {
+  const hooks = hooksFor({ node: nodeVersion, npm: npmVersion, authorities }, "");
+  return contentHash(SUITE, process.arch, ...DEBOOTSTRAP, ...hooks, authorities ?? "");
 }
 
 async function rootfsOf(parts: HostParts): Promise<string> {
@@ -99,21 +118,23 @@ async function rootfsOf(parts: HostParts): Promise<string> {
   return join(directory, "rootfs.tar");
 }
 
-/** Variant `minbase` and not `extract`: only a system that was configured has alternatives, and so an `iptables`. */
 async function debootstrap(parts: HostParts, tar: string): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), "magic-ip-rootfs-"));
   try {
-    const options = ["--variant=minbase", "--mode=root", "--quiet", `--include=${PACKAGES.join(",")}`];
-    const leftOut = LEFT_OUT.map((option) => `--dpkgopt=${option}`);
-    const hooks = (await copies(parts, work)).map((hook) => `--customize-hook=${hook}`);
-    await execa("mmdebstrap", [...options, ...leftOut, ...hooks, SUITE, tar], { stdin: "ignore" });
+    await writeFile(join(work, "authorities"), parts.authorities ?? "");
+    await writeFile(join(work, "npmrc"), `cafile=${AUTHORITIES}\n`);
+    const hooks = hooksFor(parts, work).map((hook) => `--customize-hook=${hook}`);
+    await execa("mmdebstrap", [...DEBOOTSTRAP, ...hooks, SUITE, tar], { stdin: "ignore" });
   } finally {
     await rm(work, { recursive: true, force: true });
   }
 }
 
-/** mmdebstrap's own hooks: `upload` for a file, `copy-in` for a directory. */
-async function copies({ node, npm, authorities }: HostParts, work: string): Promise<string[]> {
+/** What mmdebstrap does at the end; of its own hooks, `upload` is for a file and `copy-in` for a directory. */
+function hooksFor(
+  { node, npm, authorities }: Pick<HostParts, "node" | "npm" | "authorities">,
+  work: string,
+): string[] {
   const hooks = [
     `upload ${node} /usr/bin/node`,
     'chmod 755 "$1/usr/bin/node"',
@@ -124,24 +145,29 @@ async function copies({ node, npm, authorities }: HostParts, work: string): Prom
     'rm -rf "$1/var/cache/apt" "$1/var/lib/apt/lists"',
   ];
   if (authorities === undefined) return hooks;
-  await writeFile(join(work, "authorities"), authorities);
-  await writeFile(join(work, "npmrc"), `cafile=${AUTHORITIES}\n`);
   return [...hooks, `upload ${work}/authorities ${AUTHORITIES}`, `upload ${work}/npmrc /usr/etc/npmrc`];
 }
 
 async function giveToBuildah(archive: string, recipe: string): Promise<void> {
   await ensurePackages(["buildah"]);
   await withLock("buildah-base-image", async () => {
-    if ((await recipeInBuildah()) === recipe) return;
+    const earlier = await imageInBuildah();
+    if (earlier?.recipe === recipe) return;
     await step(`give image ${BASE_IMAGE} to buildah`, () =>
-      execa("buildah", [...STORAGE, "pull", "--quiet", `docker-archive:${archive}`]),
+      buildah(["pull", "--quiet", `docker-archive:${archive}`]),
     );
+    // Fails, rightly, when something was built on it.
+    if (earlier) await buildah(["rmi", earlier.id]).catch(() => {});
   });
 }
 
-async function recipeInBuildah(): Promise<string | undefined> {
-  const format = `{{ index .OCIv1.Config.Labels "${RECIPE_LABEL}" }}`;
-  const inspect = [...STORAGE, "inspect", "--type", "image", "--format", format, BASE_IMAGE];
-  const { stdout, failed } = await execa("buildah", inspect, { reject: false });
-  return failed ? undefined : stdout.trim();
+async function imageInBuildah(): Promise<{ recipe: string; id: string } | undefined> {
+  const format = `{{ index .OCIv1.Config.Labels "${RECIPE_LABEL}" }} {{ .FromImageID }}`;
+  const found = await buildah(["inspect", "--type", "image", "--format", format, BASE_IMAGE]).catch(() => "");
+  const [recipe, id] = found.trim().split(" ");
+  return recipe && id ? { recipe, id } : undefined;
+}
+
+async function buildah(args: string[]): Promise<string> {
+  return (await execa("buildah", [...STORAGE, ...args], { stdin: "ignore" })).stdout;
 }

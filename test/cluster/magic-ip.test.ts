@@ -1,0 +1,472 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { MagicIpAddresses } from "../../component/index.ts";
+import manifest from "../../package.json" with { type: "json" };
+import type { OperationFailed } from "../pulumi/outcome.ts";
+import { openStack, type Stack } from "../pulumi/stack.ts";
+import { say } from "../support/progress.ts";
+import { BASE_IMAGE, baseImage } from "../support/rootfs.ts";
+import { helmPath } from "../support/tools.ts";
+import { type Caller, callers, callFrom } from "./callers.ts";
+import { callFromNode, keepCalling } from "./calling.ts";
+import { attach, type Cluster, type ClusterNode, down, up } from "./cluster.ts";
+import { distribution } from "./distribution.ts";
+import { agentImage } from "../image/agent-image.ts";
+import { PodEvents } from "./pod-events.ts";
+import { clientDaemonSet, echoDaemonSet, type Manifest, programs } from "./workloads.ts";
+
+const namespace = "magic-ip-test";
+const magicIp = "169.254.210.210";
+const absent = "169.254.210.211";
+const image = `magic-ip-address-agent:${manifest.version}`;
+const agents = ["-n", "kube-system", "-l", "app.kubernetes.io/instance=telemetry"];
+
+const echoPorts = [
+  { name: "http", port: 80, targetPortName: "echo-tcp" },
+  { name: "stats", port: 80, targetPort: 8080, protocol: "UDP" as const },
+];
+
+let cluster: Cluster;
+let mine = false;
+let stack: Stack;
+let stateDirectory: string;
+let tablesBefore: string[];
+/** Changed by tests; the program of the stack reads it. */
+let addresses: { ipAddress: string; selector: string; namespace: string; ports: { port: number }[] }[] = [];
+
+beforeAll(async () => {
+  mine = (await attach()) === undefined;
+  cluster = await up();
+  await cluster.loadImage(await baseImage());
+  await cluster.loadImage(await agentImage());
+  await cluster.kubectl(["delete", "namespace", namespace, "--ignore-not-found"]);
+  await apply([
+    ...programs(namespace),
+    echoDaemonSet({ namespace, name: "echo", image: BASE_IMAGE }),
+    clientDaemonSet(namespace, BASE_IMAGE),
+  ]);
+  await rolledOut("echo", "client");
+  tablesBefore = await tables();
+  stateDirectory = await mkdtemp(join(tmpdir(), "magic-ip-test-"));
+  addresses = [
+    { ipAddress: magicIp, selector: "app=echo", namespace, ports: echoPorts },
+    { ipAddress: absent, selector: "app=nowhere", namespace, ports: [{ port: 80 }] },
+  ];
+  stack = await openStack({
+    program: async () => {
+      const { endpoints } = new MagicIpAddresses("telemetry", { addresses, agent: { image, verbose: true } });
+      return { endpoints };
+    },
+    kubeconfig: cluster.kubeconfig,
+    stackName: "test",
+    stateDirectory,
+  });
+  say(
+    `  the Kubernetes provider is ${stack.plugin.kind === "real" ? "Pulumi's own" : "the tests' stand-in"}`,
+  );
+  await stack.up();
+});
+
+afterAll(async () => {
+  await stack?.destroy().catch((error: Error) => say(error.message));
+  await cluster?.kubectl(["delete", "namespace", namespace, "--ignore-not-found", "--wait=false"]);
+  if (stateDirectory) await rm(stateDirectory, { recursive: true, force: true });
+  if (mine) await down();
+});
+
+describe("after pulumi up", () => {
+  it.each(["tcp", "udp"] as const)(
+    "every client is answered over %s by the target on its own node",
+    async (transport) => {
+      const all = await callers(cluster, namespace);
+      expect(all).toHaveLength(cluster.nodes.length);
+      for (const caller of all) {
+        const call = await callFrom(cluster, namespace, caller, transport, magicIp, 80);
+        expect(call).toMatchObject({ node: caller.node, uid: await echoUid(caller.node), client: caller.ip });
+      }
+    },
+  );
+
+  it.each(["tcp", "udp"] as const)(
+    "a process on the host network is answered over %s, too",
+    async (transport) => {
+      for (const node of cluster.nodes) {
+        expect(await callFromNode(node, transport, magicIp, 80)).toMatchObject({ node: node.name });
+      }
+    },
+  );
+
+  it("one agent a node serves both addresses", async () => {
+    const pods = await cluster.kubectl(["get", "pods", ...agents, "-o", "name"]);
+    expect(pods.trim().split("\n")).toHaveLength(cluster.nodes.length);
+    for (const node of cluster.nodes) {
+      const { stdout } = await node.exec([
+        "nft",
+        "list",
+        "set",
+        "inet",
+        "magic-ip-kube-system.telemetry",
+        "ips4",
+      ]);
+      expect(stdout).toContain(`{ ${magicIp}, ${absent} }`);
+    }
+  });
+
+  it("a second up changes nothing", async () => {
+    const { changes } = await stack.up();
+    expect(changes).toMatchObject({ created: 0, updated: 0, replaced: 0, deleted: 0 });
+  });
+
+  it("an address without a target on the node refuses at once, and nothing leaves the node", async () => {
+    const { netns, device } = cluster.uplink;
+    const watching = execa(
+      "nsenter",
+      [`--net=/run/netns/${netns}`, "tcpdump", "-i", device, "-nn", "-l", "dst", "host", absent],
+      { reject: false },
+    );
+    await new Promise((resolve) => watching.stderr?.once("data", resolve));
+    for (const caller of await callers(cluster, namespace)) {
+      const call = await callFrom(cluster, namespace, caller, "tcp", absent, 80);
+      expect(call.error).toBe("ECONNREFUSED");
+      expect(call.milliseconds).toBeLessThan(200);
+    }
+    watching.kill("SIGINT");
+    expect((await watching).stdout).toBe("");
+  });
+
+  it("the log says in one line what leads where, and shows no token", async () => {
+    for (const { name, node } of await agentPods()) {
+      const log = await cluster.kubectl(["logs", "-n", "kube-system", name]);
+      const echo = await echoPod(node);
+      expect(log).toContain(`${magicIp}:80/tcp → ${namespace}/${echo.name} ${echo.ip}:8080`);
+      expect(log).toContain(
+        `${absent}:80/tcp has no target on this node: no pod in ${namespace} matches app=nowhere; refused`,
+      );
+      const token = await cluster.kubectl([
+        "exec",
+        "-n",
+        "kube-system",
+        name,
+        "--",
+        "cat",
+        "/var/run/secrets/kubernetes.io/serviceaccount/token",
+      ]);
+      const environment = await cluster.kubectl(["exec", "-n", "kube-system", name, "--", "env"]);
+      expect(token.length).toBeGreaterThan(100);
+      expect(log + environment).not.toContain(token.slice(0, 60));
+      expect(log).not.toMatch(/Bearer|eyJ/);
+    }
+  });
+
+  it("the agent has one capability and a read-only root", async () => {
+    const [{ name } = { name: "" }] = await agentPods();
+    const inAgent = (...argv: string[]) =>
+      cluster.kubectl(["exec", "-n", "kube-system", name, "--", ...argv]);
+    expect(await inAgent("grep", "CapEff", "/proc/1/status")).toContain("0000000000001000");
+    await expect(inAgent("touch", "/x")).rejects.toThrow(/Read-only file system/);
+  });
+});
+
+describe("while a target is replaced", () => {
+  it("traffic follows the new pod's readiness within milliseconds, on every node, over and over", async () => {
+    const events = await PodEvents.watch(cluster, namespace, "app=echo");
+    const delays: number[] = [];
+    for (let round = 0; round < 10; round++) {
+      delays.push(...(await Promise.all(cluster.nodes.map((node) => replaceTarget(node, events)))));
+    }
+    events.stop();
+    say(`  readiness in the API → traffic through the magic IP: ${distribution(delays)}`);
+    expect(delays).toHaveLength(10 * cluster.nodes.length);
+    expect(Math.max(...delays)).toBeLessThan(5_000);
+  });
+
+  it("no new connection fails on a rollout that starts the new pod first, and UDP follows", async () => {
+    const surging = { namespace, name: "echo", image: BASE_IMAGE, drainSeconds: 2 };
+    await apply([echoDaemonSet({ ...surging, revision: "2" })]);
+    await rolledOut("echo");
+    const all = await callers(cluster, namespace);
+    const tcp = all.map((caller) => keepCalling(nodeOf(caller), podOf(caller), "tcp", magicIp, 80, 10));
+    const udp = all.map((caller) => keepCalling(nodeOf(caller), podOf(caller), "udp", magicIp, 80, 10));
+    await apply([echoDaemonSet({ ...surging, revision: "3" })]);
+    await rolledOut("echo");
+    for (const [index, caller] of all.entries()) {
+      const uid = await echoUid(caller.node);
+      const calls = (await tcp[index]?.end()) ?? [];
+      expect(calls.length).toBeGreaterThan(100);
+      expect(calls.filter(({ error }) => error !== undefined)).toEqual([]);
+      expect(calls.filter(({ node }) => node !== caller.node)).toEqual([]);
+      expect(calls.at(-1)?.uid).toBe(uid);
+      const datagrams = (await udp[index]?.end()) ?? [];
+      expect(datagrams.filter(({ error }) => error !== undefined).length).toBeLessThanOrEqual(1);
+      expect(datagrams.at(-1)?.uid).toBe(uid);
+    }
+  });
+});
+
+describe("while the agent is restarted", () => {
+  it("no connection fails and no datagram is lost", async () => {
+    const all = await callers(cluster, namespace);
+    const tcp = all.map((caller) => keepCalling(nodeOf(caller), podOf(caller), "tcp", magicIp, 80, 10));
+    const udp = all.map((caller) => keepCalling(nodeOf(caller), podOf(caller), "udp", magicIp, 80, 10));
+    await cluster.kubectl(["rollout", "restart", "-n", "kube-system", "daemonset/telemetry"]);
+    await cluster.kubectl([
+      "rollout",
+      "status",
+      "-n",
+      "kube-system",
+      "daemonset/telemetry",
+      "--timeout=120s",
+    ]);
+    for (const calling of [...tcp, ...udp]) {
+      const calls = await calling.end();
+      expect(calls.length).toBeGreaterThan(100);
+      expect(calls.filter(({ error }) => error !== undefined)).toEqual([]);
+    }
+  });
+});
+
+describe("a configuration that is wrong", () => {
+  it("is refused at preview with every fault and its path", async () => {
+    const good = addresses;
+    addresses = [
+      {
+        ipAddress: "169.254.169.254",
+        selector: "app=echo",
+        namespace,
+        ports: [{ port: 0 }, { port: 80 }, { port: 80 }],
+      },
+      { ipAddress: "10.0.0", selector: "a b", namespace, ports: [{ port: 80 }] },
+    ];
+    const failure = await stack.preview().catch((error: OperationFailed) => error.message);
+    addresses = good;
+    for (const path of [
+      "addresses[0].ipAddress",
+      "addresses[0].ports[0].port",
+      "addresses[0].ports[2].port",
+      "addresses[1].ipAddress",
+      "addresses[1].selector",
+    ]) {
+      expect(failure).toContain(`${path}:`);
+    }
+  });
+
+  it("that reaches a node makes the pod say why, and the old rules stay", async () => {
+    const bad =
+      "instance: kube-system.telemetry\naddresses: [{ipAddress: 169.254.169.254, selector: app=echo, ports: [{port: 80}]}]";
+    await apply([
+      {
+        apiVersion: "v1",
+        kind: "ConfigMap",
+        metadata: { name: "wrong", namespace: "kube-system" },
+        data: { "config.yaml": bad },
+      },
+    ]);
+    const volumes = await cluster.kubectl([
+      "get",
+      "daemonset/telemetry",
+      "-n",
+      "kube-system",
+      "-o",
+      "jsonpath={.spec.template.spec.volumes}",
+    ]);
+    const swapped = (JSON.parse(volumes) as { configMap?: { name: string } }[]).map((volume) =>
+      volume.configMap ? { ...volume, configMap: { ...volume.configMap, name: "wrong" } } : volume,
+    );
+    const patch = JSON.stringify([{ op: "replace", path: "/spec/template/spec/volumes", value: swapped }]);
+    await cluster.kubectl(["patch", "daemonset/telemetry", "-n", "kube-system", "--type=json", "-p", patch]);
+
+    const said = await until(async () => {
+      const states = await cluster.kubectl([
+        "get",
+        "pods",
+        ...agents,
+        "-o",
+        "jsonpath={.items[*].status.containerStatuses[*]}",
+      ]);
+      return states.includes("cannot be used") ? states : undefined;
+    });
+    expect(said).toContain(
+      "addresses[0].ipAddress: 169.254.169.254 is reserved for the cloud's instance metadata service",
+    );
+    for (const caller of await callers(cluster, namespace)) {
+      expect(await callFrom(cluster, namespace, caller, "tcp", magicIp, 80)).toMatchObject({
+        node: caller.node,
+      });
+    }
+    await cluster.kubectl(["rollout", "undo", "-n", "kube-system", "daemonset/telemetry"]);
+    await cluster.kubectl([
+      "rollout",
+      "status",
+      "-n",
+      "kube-system",
+      "daemonset/telemetry",
+      "--timeout=120s",
+    ]);
+    await cluster.kubectl(["delete", "configmap", "-n", "kube-system", "wrong"]);
+  });
+});
+
+describe("helm install alone", () => {
+  it("works beside the other installation, and helm uninstall leaves nothing", async () => {
+    const helm = async (...args: string[]) =>
+      (await execa(await helmPath(), args, { env: { KUBECONFIG: cluster.kubeconfig } })).stdout;
+    const values = {
+      addresses: [
+        {
+          ipAddress: "169.254.210.212",
+          namespace,
+          selector: "app=echo",
+          ports: [{ port: 80, targetPort: 8080 }],
+        },
+      ],
+    };
+    const chart = new URL("../../component/chart", import.meta.url).pathname;
+    const notes = await helm(
+      "install",
+      "plain",
+      chart,
+      "-n",
+      "kube-system",
+      "--set-json",
+      `addresses=${JSON.stringify(values.addresses)}`,
+      "--wait",
+      "--timeout",
+      "120s",
+    );
+    expect(notes).toContain("169.254.210.212:80");
+    for (const caller of await callers(cluster, namespace)) {
+      expect(await callFrom(cluster, namespace, caller, "tcp", "169.254.210.212", 80)).toMatchObject({
+        node: caller.node,
+      });
+    }
+    await helm("uninstall", "plain", "-n", "kube-system", "--wait");
+    await until(async () =>
+      (await tables()).some((table) => table.includes("kube-system.plain")) ? undefined : true,
+    );
+  });
+});
+
+describe("after pulumi destroy", () => {
+  it("neither a resource nor a table nor a flow is left", async () => {
+    await stack.destroy();
+    const kinds = "daemonsets,pods,configmaps,serviceaccounts,roles,rolebindings";
+    expect(
+      await cluster.kubectl([
+        "get",
+        kinds,
+        "-A",
+        "-l",
+        "app.kubernetes.io/name=magic-ip-address",
+        "-o",
+        "name",
+      ]),
+    ).toBe("");
+    expect(await tables()).toEqual(tablesBefore);
+    for (const node of cluster.nodes) {
+      const { stdout } = await node.exec(["conntrack", "-L", "-d", magicIp]);
+      expect(stdout).toBe("");
+    }
+  });
+});
+
+async function apply(items: Manifest[]): Promise<void> {
+  await cluster.kubectl(["apply", "-f", "-"], {
+    input: JSON.stringify({ apiVersion: "v1", kind: "List", items }),
+  });
+}
+
+async function rolledOut(...names: string[]): Promise<void> {
+  for (const name of names)
+    await cluster.kubectl(["rollout", "status", "-n", namespace, `daemonset/${name}`, "--timeout=180s"]);
+}
+
+async function tables(): Promise<string[]> {
+  const lists = await Promise.all(
+    cluster.nodes.map(
+      async (node) => `${node.name}:\n${(await node.exec(["nft", "list", "tables"])).stdout}`,
+    ),
+  );
+  return lists.flatMap((list) => list.split("\n"));
+}
+
+interface EchoPod {
+  name: string;
+  uid: string;
+  ip: string;
+}
+
+async function echoPod(node: string): Promise<EchoPod> {
+  const list = await cluster.kubectl([
+    "get",
+    "pods",
+    "-n",
+    namespace,
+    "-l",
+    "app=echo",
+    "--field-selector",
+    `spec.nodeName=${node}`,
+    "-o",
+    "json",
+  ]);
+  const { items } = JSON.parse(list) as {
+    items: {
+      metadata: { name: string; uid: string; deletionTimestamp?: string };
+      status: { podIP: string };
+    }[];
+  };
+  const staying = items.find(({ metadata }) => metadata.deletionTimestamp === undefined);
+  return {
+    name: staying?.metadata.name ?? "",
+    uid: staying?.metadata.uid ?? "",
+    ip: staying?.status.podIP ?? "",
+  };
+}
+
+async function echoUid(node: string): Promise<string> {
+  return (await echoPod(node)).uid;
+}
+
+async function agentPods(): Promise<{ name: string; node: string }[]> {
+  const columns = "custom-columns=N:.metadata.name,O:.spec.nodeName";
+  const rows = (await cluster.kubectl(["get", "pods", ...agents, "--no-headers", "-o", columns]))
+    .trim()
+    .split("\n");
+  return rows.map((row) => row.split(/\s+/)).map(([name = "", node = ""]) => ({ name, node }));
+}
+
+/** Deletes the node's target and returns the milliseconds from the new one's readiness in the API to its first answer. */
+async function replaceTarget(node: ClusterNode, events: PodEvents): Promise<number> {
+  const caller = (await callers(cluster, namespace)).find((one) => one.node === node.name);
+  if (caller === undefined) throw new Error(`no client runs on ${node.name}`);
+  const old = await echoPod(node.name);
+  const calling = keepCalling(node, podOf(caller), "tcp", magicIp, 80, 5);
+  await cluster.kubectl(["delete", "pod", "-n", namespace, old.name, "--wait=false"]);
+  const ready = await events.nextReady(node.name, old.uid);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const calls = await calling.end();
+  const first = calls.find(({ uid }) => uid === ready.uid);
+  if (first === undefined) throw new Error(`${ready.name} was ready, and no call reached it within 300 ms`);
+  return Math.max(0, first.at + first.milliseconds - ready.at);
+}
+
+function nodeOf({ node }: Caller): ClusterNode {
+  const found = cluster.nodes.find(({ name }) => name === node);
+  if (found === undefined) throw new Error(`the cluster has no node ${node}`);
+  return found;
+}
+
+function podOf({ pod }: Caller): { namespace: string; name: string } {
+  return { namespace, name: pod };
+}
+
+async function until<T>(probe: () => Promise<T | undefined>, seconds = 60): Promise<T> {
+  for (let waited = 0; waited < seconds * 5; waited++) {
+    const result = await probe();
+    if (result !== undefined) return result;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  throw new Error(`nothing came within ${seconds} s`);
+}
