@@ -1,0 +1,81 @@
+import { execa } from "execa";
+import manifest from "../../package.json" with { type: "json" };
+import type { Kubectl } from "../cluster/callers.ts";
+import { attach, down, up } from "../cluster/cluster.ts";
+import { agentImage } from "../image/agent-image.ts";
+import { step } from "../support/progress.ts";
+import { BASE_IMAGE, baseImage } from "../support/rootfs.ts";
+import { kubectlPath } from "../support/tools.ts";
+
+/** A cluster as the demo needs it, its own or somebody's. */
+export interface DemoCluster extends Kubectl {
+  kubeconfig: string;
+  /** As the nodes know it. */
+  agentImage: string;
+  /** An image with Node.js, for target and clients. */
+  nodeImage: string;
+  /** Our nftables tables on all nodes; undefined where the nodes cannot be looked into. */
+  tables(): Promise<string[] | undefined>;
+  /** Takes away what the demo made: the namespace, or the whole cluster. */
+  close(namespace: string): Promise<void>;
+}
+
+/** The lab's cluster: the running one, or a new one for as long as the demo takes. */
+export async function ownCluster({
+  nodes,
+  keepCluster,
+}: {
+  nodes: number;
+  keepCluster?: boolean;
+}): Promise<DemoCluster> {
+  const running = await attach();
+  const cluster = running ?? (await up({ nodes }));
+  await cluster.loadImage(await baseImage());
+  await cluster.loadImage(await agentImage());
+  return {
+    kubeconfig: cluster.kubeconfig,
+    kubectl: (args, options) => cluster.kubectl(args, options),
+    agentImage: `magic-ip-address-agent:${manifest.version}`,
+    nodeImage: BASE_IMAGE,
+    async tables() {
+      const lists = await Promise.all(
+        cluster.nodes.map((node) => node.exec(["nft", "list", "tables", "inet"])),
+      );
+      return lists
+        .flatMap(({ stdout }) => String(stdout).split("\n"))
+        .filter((line) => line.includes("magic-ip-"));
+    },
+    async close(namespace) {
+      if (running === undefined && !keepCluster) await step("remove the cluster", down);
+      else await removeNamespace(cluster, namespace);
+    },
+  };
+}
+
+/** The cluster of KUBECONFIG, whose nodes have to be able to pull the images. */
+export async function currentCluster(options: {
+  agentImage?: string;
+  nodeImage: string;
+}): Promise<DemoCluster> {
+  const kubeconfig = process.env.KUBECONFIG;
+  if (!kubeconfig) throw new Error("--use-current-cluster takes the cluster of KUBECONFIG, which is not set");
+  const program = await kubectlPath();
+  const kubectl: Kubectl["kubectl"] = async (args, { input } = {}) => {
+    const { stdout } = await execa(program, args, { input: input ?? "", env: { KUBECONFIG: kubeconfig } });
+    return stdout;
+  };
+  return {
+    kubeconfig,
+    kubectl,
+    agentImage: options.agentImage ?? `magic-ip-address-agent:${manifest.version}`,
+    nodeImage: options.nodeImage,
+    tables: () => Promise.resolve(undefined),
+    close: (namespace) => removeNamespace({ kubectl }, namespace),
+  };
+}
+
+async function removeNamespace({ kubectl }: Kubectl, namespace: string): Promise<void> {
+  await step("remove target and clients", () =>
+    kubectl(["delete", "namespace", namespace, "--ignore-not-found"]),
+  );
+}
