@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmdirSync } from "node:fs";
+import { readFileSync, rmdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
@@ -48,7 +48,17 @@ async function cleanHost(state: State): Promise<void> {
   await rm(state.data, { recursive: true, force: true });
   // To remove a directory is to unmount it from another cluster's nodes.
   if ((await otherClusters(state.cluster)).length > 0) return;
-  for (const directory of state.mountPoints) if (existsSync(directory)) rmdirSync(directory);
+  for (const directory of state.mountPoints) removeEmpty(directory);
+}
+
+/** Whoever else made or uses a mount point of ours, as /run, has something in it. */
+function removeEmpty(directory: string): void {
+  try {
+    rmdirSync(directory);
+  } catch (error) {
+    const { code = "" } = error as NodeJS.ErrnoException;
+    if (!["ENOENT", "ENOTEMPTY", "EBUSY"].includes(code)) throw error;
+  }
 }
 
 /** Our mounts are in the machines' own mount namespaces and end with them; this is for what should not be there. */

@@ -65,7 +65,7 @@ async function filesUnder(directory: string): Promise<string[]> {
   return entries
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(REPOSITORY.length))
-    .filter((file) => !file.includes("node_modules/"))
+    .filter((file) => !file.includes("node_modules/") && !file.endsWith(".md"))
     .sort();
 }
 

@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildGoTools } from "../support/build.ts";
 
@@ -11,7 +11,9 @@ const VERSION = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version";
  * A `pulumi` on the PATH is not asked: which version ran should be the repository's choice, not the machine's.
  */
 export async function pulumiCli(): Promise<string> {
-  if (process.env.MAGIC_IP_PULUMI) return process.env.MAGIC_IP_PULUMI;
+  const named = process.env.MAGIC_IP_PULUMI;
+  if (named && !existsSync(named)) throw new Error(`MAGIC_IP_PULUMI=${named}: there is no such file`);
+  if (named) return resolve(named);
   const directory = fileURLToPath(new URL("./engine", import.meta.url));
   const version = engineVersion(directory);
   const tools = await buildGoTools({

@@ -46,8 +46,8 @@ async function isExecutable(file: string): Promise<boolean> {
 
 function launcher(): string {
   const provider = fileURLToPath(new URL("./provider/provider.ts", import.meta.url));
-  const command = [process.execPath, "--import", import.meta.resolve("tsx"), provider];
-  return `#!/bin/sh\nexec ${command.map(quoted).join(" ")} "$@"\n`;
+  // Node.js runs TypeScript by itself (from 22.18), in half the time that it takes with tsx.
+  return `#!/bin/sh\nexec ${quoted(process.execPath)} ${quoted(provider)} "$@"\n`;
 }
 
 function quoted(word: string): string {
