@@ -10,10 +10,10 @@ export interface PodSource {
   pods(): Pod[] | undefined;
 }
 
-/** Told of every change, and of trouble with the API server and its end (undefined). */
+/** Told of every change, and of trouble with what is listed and watched (its path), and of the end of it (undefined). */
 export interface PodListener {
   changed(): void;
-  trouble(message: string | undefined): void;
+  trouble(source: string, message: string | undefined): void;
 }
 
 interface WatchEvent {
@@ -161,7 +161,7 @@ class PodWatch {
   }
 
   #succeeded(): void {
-    if (this.#failures > 0) this.listener.trouble(undefined);
+    if (this.#failures > 0) this.listener.trouble(podsPath(this.interest), undefined);
     this.#failures = 0;
   }
 
@@ -169,7 +169,7 @@ class PodWatch {
     if (signal.aborted) return;
     if (error instanceof ApiError && error.status === 410) this.#version = "";
     this.#failures++;
-    this.listener.trouble(`${podsPath(this.interest)}: ${sentence(error)}`);
+    this.listener.trouble(podsPath(this.interest), sentence(error));
     await delay(backoff(this.#failures, error), undefined, { signal }).catch(() => undefined);
   }
 }

@@ -26,15 +26,19 @@ export class Status {
     return lines;
   }
 
-  /** Takes in a sync that did not reach the kernel; what was there before still holds. */
-  failed(message: string): void {
+  /** Takes in a sync that did not reach the kernel; what was there before still holds. Returns whether that is news. */
+  failed(message: string): boolean {
+    const isNews = message !== this.#failure;
     this.#failure = message;
+    return isNews;
   }
 
-  /** Trouble with a part, as the API server, until it is told that the trouble ended. */
-  trouble(part: string, message: string | undefined): void {
+  /** Trouble with a part, as the API server, until it is told that the trouble ended. Returns whether that is news. */
+  trouble(part: string, message: string | undefined): boolean {
+    const isNews = message !== this.#troubles.get(part);
     if (message === undefined) this.#troubles.delete(part);
     else this.#troubles.set(part, message);
+    return isNews;
   }
 
   /** Ready: the configuration is valid (else there is no process), and the last sync is in the kernel. */

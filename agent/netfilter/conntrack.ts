@@ -1,13 +1,18 @@
 import { type Flow, parseFlows } from "../flows.ts";
 import { CommandError, command } from "./command.ts";
 
-/** The flows to these magic IPs that the node's conntrack knows. @throws {CommandError} */
+/**
+ * The flows to these magic IPs that can still carry something: UDP, and established TCP. A busy node remembers tens of
+ * thousands of TCP connections that are over.
+ * @throws {CommandError}
+ */
 export async function listFlows(ipAddresses: string[]): Promise<Flow[]> {
   const [only, ...others] = ipAddresses;
   const narrowed = only !== undefined && others.length === 0 ? ["--orig-dst", only] : [];
+  const list = (...filter: string[]) => command("conntrack", ["-L", "-f", "ipv4", ...narrowed, ...filter]);
+  const listings = [await list("-p", "udp"), await list("-p", "tcp", "--state", "ESTABLISHED")];
   const wanted = new Set(ipAddresses);
-  const flows = parseFlows(await command("conntrack", ["-L", "-f", "ipv4", ...narrowed]));
-  return flows.filter(({ ipAddress }) => wanted.has(ipAddress));
+  return listings.flatMap(parseFlows).filter(({ ipAddress }) => wanted.has(ipAddress));
 }
 
 /** Ends every flow of this kind. @throws {CommandError} */

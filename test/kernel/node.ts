@@ -66,20 +66,10 @@ export class TestNode {
     return JSON.parse(stdout) as Answer;
   }
 
-  /** Calls every `interval` ms from one socket or with new connections; `end` returns all answers. */
+  /** Calls every `interval` ms from one socket or with new connections, until ended. */
   callAll(from: string, transport: "tcp" | "udp", address: string, port: number, interval: number) {
     const args = [process.execPath, `${clients}call.mjs`, transport, address, String(port), String(interval)];
-    const running = this.in(from, args, { reject: false });
-    return {
-      end: async (): Promise<Answer[]> => {
-        running.kill("SIGTERM");
-        const { stdout } = await running;
-        return stdout
-          .split("\n")
-          .filter(Boolean)
-          .map((line) => JSON.parse(line) as Answer);
-      },
-    };
+    return new Calls(this.in(from, args, { reject: false }));
   }
 
   /** Loads a transaction into the node's kernel. */
@@ -165,5 +155,37 @@ export class TestNode {
     await node("bridge", "link", "set", "dev", link, "hairpin", "on");
     await this.in(pod, ["ip", "address", "add", `${address}/24`, "dev", "eth0"]);
     await this.in(pod, ["ip", "link", "set", "eth0", "up"]);
+  }
+}
+
+/** Calls that go on. */
+class Calls {
+  readonly answers: Answer[] = [];
+  #reading: Promise<void>;
+
+  constructor(readonly running: ReturnType<TestNode["in"]>) {
+    this.#reading = this.#read();
+  }
+
+  /** Waits until a call, from now on, comes back like this. */
+  async next(expected: (answer: Answer) => boolean): Promise<Answer> {
+    const from = this.answers.length;
+    for (let waited = 0; waited < 10_000; waited += 5) {
+      const found = this.answers.slice(from).find(expected);
+      if (found !== undefined) return found;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    throw new Error(`no such answer came within 10 s; the last: ${JSON.stringify(this.answers.at(-1))}`);
+  }
+
+  /** Ends the calls; returns what each came back with. */
+  async end(): Promise<Answer[]> {
+    this.running.kill("SIGTERM");
+    await this.#reading;
+    return this.answers;
+  }
+
+  async #read(): Promise<void> {
+    for await (const line of this.running) this.answers.push(JSON.parse(line) as Answer);
   }
 }
