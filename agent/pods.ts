@@ -117,16 +117,17 @@ class PodWatch {
     const relist = AbortSignal.timeout(jittered(this.pollInterval * 1000));
     while (!signal.aborted && !relist.aborted) {
       try {
-        if ((await this.#watch(AbortSignal.any([signal, relist]))) === "expired") return;
+        await this.#watch(AbortSignal.any([signal, relist]));
       } catch (error) {
         if (relist.aborted) return;
+        if (isExpired(error)) return await pause(200, signal);
         await this.#wait(error, signal);
       }
     }
   }
 
   /** One watch, to its end. The server ends it after 4–8 minutes, at random so that a cluster's agents spread. */
-  async #watch(signal: AbortSignal): Promise<"ended" | "expired"> {
+  async #watch(signal: AbortSignal): Promise<void> {
     const query = {
       ...selection(this.interest, this.nodeName),
       resourceVersion: this.#version,
@@ -135,20 +136,12 @@ class PodWatch {
     };
     const opened = Date.now();
     for await (const event of this.api.watch<WatchEvent>(podsPath(this.interest), query, signal)) {
-      if (event.type === "ERROR") return this.#refused(event);
+      if (event.type === "ERROR") throw failureOf(event);
       this.#succeeded();
       this.#take(event);
     }
     // A server that ends every watch at once must not be asked again at once.
-    if (Date.now() - opened < 1_000)
-      await delay(jittered(1_000), undefined, { signal }).catch(() => undefined);
-    return "ended";
-  }
-
-  /** 410 Gone: the version is too old to go on from (etcd compaction), so everything is listed again. */
-  #refused({ object }: WatchEvent): "expired" {
-    if (object.code === 410) return "expired";
-    throw new ApiError(object.code ?? 500, object.message ?? "the watch failed", 0);
+    if (Date.now() - opened < 1_000) await pause(1_000, signal);
   }
 
   #take({ type, object }: WatchEvent): void {
@@ -167,17 +160,31 @@ class PodWatch {
 
   async #wait(error: unknown, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
-    if (error instanceof ApiError && error.status === 410) this.#version = "";
     this.#failures++;
     this.listener.trouble(podsPath(this.interest), sentence(error));
-    await delay(backoff(this.#failures, error), undefined, { signal }).catch(() => undefined);
+    await pause(backoff(this.#failures, error), signal);
   }
 }
 
-/** Doubling from 1 s to 30 s, jittered; never less than the server asks for. */
+/** A watch that has begun fails with an event. */
+function failureOf({ object }: WatchEvent): ApiError {
+  return new ApiError(object.code ?? 500, object.message ?? "the watch failed", 0);
+}
+
+/** 410 Gone: the version is too old to go on from (etcd compaction), so everything has to be listed again. */
+function isExpired(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 410;
+}
+
+/** Doubling from 1 s to 30 s, or what the server asks for if that is longer. */
 function backoff(failures: number, error: unknown): number {
   const asked = error instanceof ApiError ? error.retryAfter * 1000 : 0;
-  return Math.max(asked, jittered(Math.min(30_000, 1_000 * 2 ** (failures - 1))));
+  return Math.max(asked, Math.min(30_000, 1_000 * 2 ** (failures - 1)));
+}
+
+/** Waits that long, give or take a quarter, or until the signal aborts. */
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await delay(jittered(milliseconds), undefined, { signal }).catch(() => undefined);
 }
 
 /** 75–125 % of it, in whole milliseconds, as timers want them. */

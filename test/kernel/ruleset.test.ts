@@ -68,6 +68,14 @@ describe("a transaction", () => {
   });
 });
 
+it("what plan prints for the fixtures is accepted by nft", async () => {
+  const fixture = (name: string) => new URL(`../fixtures/${name}`, import.meta.url).pathname;
+  const files = ["--config", fixture("two-addresses.yaml"), "--pods", fixture("pods.yaml")];
+  const planned = await execa("npm", ["run", "-s", "plan", "--", ...files], { stderr: "ignore" });
+  expect(planned.stdout).toContain("169.254.210.211");
+  await execa("unshare", ["--net", "nft", "-c", "-f", "-"], { input: planned.stdout });
+});
+
 it("nothing of a pod but its IP and port reaches nft's text", () => {
   const hostile = pod('x"; flush ruleset; #', {
     labels: { app: "echo", evil: "\n}" },

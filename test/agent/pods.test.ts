@@ -1,0 +1,133 @@
+import type { V1Pod } from "@kubernetes/client-node";
+import { afterEach, describe, expect, it } from "vitest";
+import { type Api, ApiError, type Query } from "../../agent/api.ts";
+import { type PodSource, watchPods } from "../../agent/pods.ts";
+import { address, config } from "./state.ts";
+
+interface Event {
+  type: string;
+  object: V1Pod & { code?: number };
+}
+
+const podOf = (name: string, version: string): V1Pod => ({
+  metadata: { name, uid: name, namespace: "monitoring", resourceVersion: version },
+});
+const event = (type: string, name: string, version: string): Event => ({
+  type,
+  object: podOf(name, version),
+});
+
+/** An API server whose lists and watches the test writes. A watch that is not scripted stays open and silent. */
+class ScriptedApi implements Api {
+  readonly asked: { kind: string; path: string; query: Query }[] = [];
+
+  constructor(
+    readonly lists: (V1Pod[] | Error)[],
+    readonly watches: (Event | Error)[][],
+  ) {}
+
+  async get<T>(path: string, query: Query): Promise<T> {
+    this.asked.push({ kind: "list", path, query });
+    const items = this.lists.shift() ?? [];
+    if (items instanceof Error) throw items;
+    return { metadata: { resourceVersion: "100" }, items } as T;
+  }
+
+  async *watch<T>(path: string, query: Query, signal: AbortSignal): AsyncGenerator<T> {
+    this.asked.push({ kind: "watch", path, query });
+    const events = this.watches.shift();
+    for (const next of events ?? []) {
+      if (next instanceof Error) throw next;
+      yield next as T;
+    }
+    if (events !== undefined) return;
+    await new Promise((_resolve, reject) =>
+      signal.addEventListener("abort", () => reject(new Error("aborted"))),
+    );
+  }
+}
+
+const ending = new Set<AbortController>();
+afterEach(() => {
+  for (const controller of ending) controller.abort();
+});
+
+function follow(api: ScriptedApi, of = config()) {
+  const told: (string | undefined)[] = [];
+  const controller = new AbortController();
+  ending.add(controller);
+  const listener = {
+    changed: () => {},
+    trouble: (_source: string, message: string | undefined) => void told.push(message),
+  };
+  return { told, source: watchPods(api, of, "node-1", listener, controller.signal) };
+}
+
+const names = (source: PodSource) => source.pods()?.map(({ name }) => name);
+
+async function until(probe: () => boolean): Promise<void> {
+  for (let waited = 0; waited < 10_000 && !probe(); waited += 5)
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(probe()).toBe(true);
+}
+
+describe("the pods of the node", () => {
+  it("are unknown until every selector was listed once", async () => {
+    const two = config({
+      addresses: [address(), address({ ipAddress: "169.254.210.211", selector: "app=zipkin" })],
+    });
+    const api = new ScriptedApi([[podOf("a", "1")], new ApiError(500, "busy", 0), [podOf("b", "1")]], []);
+    const { source } = follow(api, two);
+    expect(names(source)).toBeUndefined();
+    await until(() => names(source) !== undefined);
+    expect(names(source)).toEqual(["a", "b"]);
+  });
+
+  it("are asked for by node and label, once for addresses that share a selector", async () => {
+    const shared = config({ addresses: [address(), address({ ipAddress: "169.254.210.211" })] });
+    const api = new ScriptedApi([[]], []);
+    const { source } = follow(api, shared);
+    await until(() => names(source) !== undefined && api.asked.length === 2);
+    const selection = { fieldSelector: "spec.nodeName=node-1", labelSelector: "app=echo" };
+    expect(api.asked[0]).toMatchObject({
+      kind: "list",
+      path: "/api/v1/namespaces/monitoring/pods",
+      query: selection,
+    });
+    expect(api.asked[1]).toMatchObject({
+      kind: "watch",
+      query: { ...selection, resourceVersion: "100", allowWatchBookmarks: true },
+    });
+  });
+
+  it("follow the events, and a watch that ended goes on where it was, bookmarks included", async () => {
+    const first = [event("ADDED", "b", "101"), event("DELETED", "a", "102"), event("BOOKMARK", "", "150")];
+    const api = new ScriptedApi([[podOf("a", "1")]], [first]);
+    const { source } = follow(api);
+    await until(() => api.asked.length === 3);
+    expect(names(source)).toEqual(["b"]);
+    expect(api.asked[2]?.query.resourceVersion).toBe("150");
+  });
+
+  it.each([
+    ["as an event", [{ type: "ERROR", object: { code: 410 } } as Event]],
+    ["as an answer", [new ApiError(410, "too old", 0)]],
+  ])("are listed anew when the version is too old to go on from (410 %s)", async (_how, watch) => {
+    const api = new ScriptedApi([[podOf("a", "1")], [podOf("c", "1")]], [watch]);
+    const { source, told } = follow(api);
+    await until(() => names(source)?.[0] === "c");
+    expect(api.asked.map(({ kind }) => kind).slice(0, 3)).toEqual(["list", "watch", "list"]);
+    expect(told).toEqual([]);
+  });
+
+  it("stay known while the API server is away, and the trouble is told once with its end", async () => {
+    const away = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" });
+    const api = new ScriptedApi([[podOf("a", "1")]], [[away], [event("ADDED", "b", "101")]]);
+    const { source, told } = follow(api);
+    await until(() => told.length > 0);
+    expect(names(source)).toEqual(["a"]);
+    expect(told).toEqual(["the API server cannot be reached: connect ECONNREFUSED"]);
+    await until(() => names(source)?.length === 2);
+    expect(told.at(-1)).toBeUndefined();
+  });
+});

@@ -1,0 +1,75 @@
+import { describe, expect, it } from "vitest";
+import { desired } from "../../agent/desired.ts";
+import type { Pod } from "../../agent/pod.ts";
+import type { Sync } from "../../agent/reconcile.ts";
+import { Status } from "../../agent/status.ts";
+import { address, config, pod } from "./state.ts";
+
+const one = config({ addresses: [address({ ports: [{ port: 8126 }] })] });
+
+function sync(pods: Pod[], of = one): Sync {
+  return { state: desired(of, "node-1", pods), applied: { ruleset: "", listing: "" }, outcome: "changed" };
+}
+
+describe("one line says what changed", () => {
+  it("where a binding leads, and where it led before", () => {
+    const status = new Status();
+    expect(status.synced(sync([pod("a")]))).toEqual([
+      "169.254.210.210:8126/tcp → monitoring/a 10.244.1.7:8126",
+    ]);
+    expect(status.synced(sync([pod("a")]))).toEqual([]);
+    expect(status.synced(sync([pod("b", { ips: ["10.244.1.8"] })]))).toEqual([
+      "169.254.210.210:8126/tcp → monitoring/b 10.244.1.8:8126 (was monitoring/a 10.244.1.7:8126)",
+    ]);
+  });
+
+  it("why it leads nowhere", () => {
+    const status = new Status();
+    status.synced(sync([pod("a")]));
+    expect(status.synced(sync([pod("a", { ready: false })]))).toEqual([
+      "169.254.210.210:8126/tcp has no target on this node: monitoring/a is not ready; refused (was monitoring/a 10.244.1.7:8126)",
+    ]);
+  });
+
+  it("a pod of the same name that is another one", () => {
+    const status = new Status();
+    status.synced(sync([pod("a")]));
+    expect(status.synced(sync([pod("a", { uid: "another" })]))).toHaveLength(1);
+  });
+});
+
+describe("ready", () => {
+  it("is not before the first sync, and says so", () => {
+    expect(new Status().report()).toMatchObject({
+      ready: false,
+      reasons: ["the first sync has not reached the kernel yet"],
+    });
+  });
+
+  it("is after a sync, even of an address without a target", () => {
+    const status = new Status();
+    status.synced(sync([]));
+    const { ready, problems } = status.report();
+    expect(ready).toBe(true);
+    expect(problems).toHaveLength(1);
+  });
+
+  it("ends with a sync that fails and comes back with one that does not", () => {
+    const status = new Status();
+    status.synced(sync([]));
+    expect(status.failed("nft is not installed")).toBe(true);
+    expect(status.failed("nft is not installed")).toBe(false);
+    expect(status.report()).toMatchObject({ ready: false, reasons: ["nft is not installed"] });
+    status.synced(sync([]));
+    expect(status.report().ready).toBe(true);
+  });
+
+  it("stays while the API server is away, and says that it is", () => {
+    const status = new Status();
+    status.synced(sync([]));
+    status.trouble("api", "the API server cannot be reached");
+    expect(status.report()).toMatchObject({ ready: true, reasons: ["the API server cannot be reached"] });
+    status.trouble("api", undefined);
+    expect(status.report().reasons).toEqual([]);
+  });
+});

@@ -1,0 +1,67 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import manifest from "../package.json" with { type: "json" };
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** What a file imports for more than its types. */
+function imports(file: string): string[] {
+  const text = readFileSync(`${root}${file}`, "utf8");
+  const statements = [...text.matchAll(/^(?:import|export) (?!type )[^;]*?from "([^"]+)"/gm)];
+  return statements.filter(([line]) => !/\{(\s*type \w+,?)+\s*\}/.test(line)).map(([, name]) => name ?? "");
+}
+
+const filesIn = (directory: string) =>
+  readdirSync(`${root}${directory}`, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts") && !name.includes("node_modules"))
+    .map((name) => `${directory}/${name}`);
+
+describe("data goes one way", () => {
+  const pure = [
+    "agent/desired.ts",
+    "agent/flows.ts",
+    "agent/pod.ts",
+    "agent/status.ts",
+    ...filesIn("agent/ruleset"),
+  ];
+
+  it.each(pure)("%s is a function of its arguments: it imports nothing that talks to the outside", (file) => {
+    const allowed = /^\.\.?\/(\.\.\/)?(desired|config|component\/spec\/\w+)(\.ts)?$|^\.\.\/component\/spec\//;
+    expect(imports(file).filter((name) => !allowed.test(name))).toEqual([]);
+  });
+
+  it.each([
+    ["execa", ["agent/netfilter/command.ts"]],
+    ["node:https", ["agent/api.ts"]],
+    ["@kubernetes/client-node/dist/config.js", ["agent/api.ts"]],
+    ["commander", ["agent/cli.ts"]],
+  ])("only one file of the agent imports %s", (name, files) => {
+    expect(filesIn("agent").filter((file) => imports(file).includes(name))).toEqual(files);
+  });
+
+  it("only the agent's command line and log know the process", () => {
+    const knowing = filesIn("agent").filter((file) =>
+      /\bprocess\./.test(readFileSync(`${root}${file}`, "utf8")),
+    );
+    expect(knowing.sort()).toEqual(["agent/api.ts", "agent/cli.ts", "agent/main.ts"]);
+  });
+});
+
+describe("the published package", () => {
+  it("depends on the two Pulumi packages and nothing else", () => {
+    expect(Object.keys(manifest.dependencies).sort()).toEqual(["@pulumi/kubernetes", "@pulumi/pulumi"]);
+  });
+
+  it("has a component that imports nothing but those, Node.js and itself", () => {
+    const outside = filesIn("component")
+      .flatMap(imports)
+      .filter((name) => !/^(\.|node:|@pulumi\/)/.test(name));
+    expect(outside).toEqual([]);
+  });
+});
+
+it("no file is a grab-bag", () => {
+  const names = [...filesIn("agent"), ...filesIn("component"), ...filesIn("test")];
+  expect(names.filter((name) => /(utils?|helpers?|common|misc)\.ts$/.test(name))).toEqual([]);
+});
