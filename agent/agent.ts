@@ -30,7 +30,8 @@ export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<
   const { config, nodeName, home, api, log } = agent;
   const status = new Status();
   const health = await serveHealth(config.healthPort, () => status.report());
-  const permitted = mayAsk(api, home, signal);
+  // Before the pods are asked for, so that one connection serves for both and for the watch after them.
+  const permitted = await mayAsk(api, home, AbortSignal.any([signal, AbortSignal.timeout(2_000)]));
   const stopped = new AbortController();
 
   const flow = new FlowPass({ ...agent, status });
@@ -44,7 +45,7 @@ export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<
   await aborted(signal);
   stopped.abort();
   await Promise.all([rules.stop(), flows.stop()]);
-  await leave(agent, await permitted);
+  await leave(agent, permitted);
   health.close();
 }
 

@@ -5,6 +5,7 @@ import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MagicIpAddresses } from "../../component/index.ts";
 import manifest from "../../package.json" with { type: "json" };
+import { pulumiCli } from "../pulumi/engine.ts";
 import type { OperationFailed } from "../pulumi/outcome.ts";
 import { openStack, type Stack } from "../pulumi/stack.ts";
 import { say } from "../support/progress.ts";
@@ -22,7 +23,7 @@ const namespace = "magic-ip-test";
 const magicIp = "169.254.210.210";
 const absent = "169.254.210.211";
 const image = `magic-ip-address-agent:${manifest.version}`;
-const agents = ["-n", "kube-system", "-l", "app.kubernetes.io/instance=telemetry"];
+const agents = "-n kube-system -l app.kubernetes.io/instance=telemetry";
 
 const echoPorts = [
   { name: "http", port: 80, targetPortName: "echo-tcp" },
@@ -38,11 +39,13 @@ let tablesBefore: string[];
 let addresses: { ipAddress: string; selector: string; namespace: string; ports: { port: number }[] }[] = [];
 
 beforeAll(async () => {
+  // What takes minutes the first time comes before there is a cluster that would run meanwhile.
+  await pulumiCli();
+  const images = [await baseImage(), await agentImage()];
   mine = (await attach()) === undefined;
   cluster = await up();
-  await cluster.loadImage(await baseImage());
-  await cluster.loadImage(await agentImage());
-  await cluster.kubectl(["delete", "namespace", namespace, "--ignore-not-found"]);
+  for (const image of images) await cluster.loadImage(image);
+  await kubectl(`delete namespace ${namespace} --ignore-not-found`);
   await apply([
     ...programs(namespace),
     echoDaemonSet({ namespace, name: "echo", image: BASE_IMAGE }),
@@ -72,7 +75,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await stack?.destroy().catch((error: Error) => say(error.message));
-  await cluster?.kubectl(["delete", "namespace", namespace, "--ignore-not-found", "--wait=false"]);
+  if (cluster) await kubectl(`delete namespace ${namespace} --ignore-not-found --wait=false`);
   if (stateDirectory) await rm(stateDirectory, { recursive: true, force: true });
   if (mine) await down();
 });
@@ -100,7 +103,7 @@ describe("after pulumi up", () => {
   );
 
   it("one agent a node serves both addresses", async () => {
-    const pods = await cluster.kubectl(["get", "pods", ...agents, "-o", "name"]);
+    const pods = await kubectl(`get pods ${agents} -o name`);
     expect(pods.trim().split("\n")).toHaveLength(cluster.nodes.length);
     for (const node of cluster.nodes) {
       const { stdout } = await node.exec([
@@ -139,22 +142,16 @@ describe("after pulumi up", () => {
 
   it("the log says in one line what leads where, and shows no token", async () => {
     for (const { name, node } of await agentPods()) {
-      const log = await cluster.kubectl(["logs", "-n", "kube-system", name]);
+      const log = await kubectl(`logs -n kube-system ${name}`);
       const echo = await echoPod(node);
       expect(log).toContain(`${magicIp}:80/tcp → ${namespace}/${echo.name} ${echo.ip}:8080`);
       expect(log).toContain(
         `${absent}:80/tcp has no target on this node: no pod in ${namespace} matches app=nowhere; refused`,
       );
-      const token = await cluster.kubectl([
-        "exec",
-        "-n",
-        "kube-system",
-        name,
-        "--",
-        "cat",
-        "/var/run/secrets/kubernetes.io/serviceaccount/token",
-      ]);
-      const environment = await cluster.kubectl(["exec", "-n", "kube-system", name, "--", "env"]);
+      const token = await kubectl(
+        `exec -n kube-system ${name} -- cat /var/run/secrets/kubernetes.io/serviceaccount/token`,
+      );
+      const environment = await kubectl(`exec -n kube-system ${name} -- env`);
       expect(token.length).toBeGreaterThan(100);
       expect(log + environment).not.toContain(token.slice(0, 60));
       expect(log).not.toMatch(/Bearer|eyJ/);
@@ -188,19 +185,17 @@ describe("while a target is replaced", () => {
     const surging = { namespace, name: "echo", image: BASE_IMAGE, drainSeconds: 2 };
     await apply([echoDaemonSet({ ...surging, revision: "2" })]);
     await rolledOut("echo");
-    const all = await callers(cluster, namespace);
-    const tcp = all.map((caller) => keepCalling(nodeOf(caller), podOf(caller), "tcp", magicIp, 80, 10));
-    const udp = all.map((caller) => keepCalling(nodeOf(caller), podOf(caller), "udp", magicIp, 80, 10));
+    const everywhere = await callFromEverywhere();
     await apply([echoDaemonSet({ ...surging, revision: "3" })]);
     await rolledOut("echo");
-    for (const [index, caller] of all.entries()) {
+    for (const { caller, tcp, udp } of everywhere) {
       const uid = await echoUid(caller.node);
-      const calls = (await tcp[index]?.end()) ?? [];
+      const calls = await tcp.end();
       expect(calls.length).toBeGreaterThan(100);
       expect(calls.filter(({ error }) => error !== undefined)).toEqual([]);
       expect(calls.filter(({ node }) => node !== caller.node)).toEqual([]);
       expect(calls.at(-1)?.uid).toBe(uid);
-      const datagrams = (await udp[index]?.end()) ?? [];
+      const datagrams = await udp.end();
       expect(datagrams.filter(({ error }) => error !== undefined).length).toBeLessThanOrEqual(1);
       expect(datagrams.at(-1)?.uid).toBe(uid);
     }
@@ -209,19 +204,10 @@ describe("while a target is replaced", () => {
 
 describe("while the agent is restarted", () => {
   it("no connection fails and no datagram is lost", async () => {
-    const all = await callers(cluster, namespace);
-    const tcp = all.map((caller) => keepCalling(nodeOf(caller), podOf(caller), "tcp", magicIp, 80, 10));
-    const udp = all.map((caller) => keepCalling(nodeOf(caller), podOf(caller), "udp", magicIp, 80, 10));
-    await cluster.kubectl(["rollout", "restart", "-n", "kube-system", "daemonset/telemetry"]);
-    await cluster.kubectl([
-      "rollout",
-      "status",
-      "-n",
-      "kube-system",
-      "daemonset/telemetry",
-      "--timeout=120s",
-    ]);
-    for (const calling of [...tcp, ...udp]) {
+    const everywhere = await callFromEverywhere();
+    await kubectl("rollout restart -n kube-system daemonset/telemetry");
+    await kubectl("rollout status -n kube-system daemonset/telemetry --timeout=120s");
+    for (const calling of everywhere.flatMap(({ tcp, udp }) => [tcp, udp])) {
       const calls = await calling.end();
       expect(calls.length).toBeGreaterThan(100);
       expect(calls.filter(({ error }) => error !== undefined)).toEqual([]);
@@ -265,28 +251,17 @@ describe("a configuration that is wrong", () => {
         data: { "config.yaml": bad },
       },
     ]);
-    const volumes = await cluster.kubectl([
-      "get",
-      "daemonset/telemetry",
-      "-n",
-      "kube-system",
-      "-o",
-      "jsonpath={.spec.template.spec.volumes}",
-    ]);
+    const volumes = await kubectl(
+      "get daemonset/telemetry -n kube-system -o jsonpath={.spec.template.spec.volumes}",
+    );
     const swapped = (JSON.parse(volumes) as { configMap?: { name: string } }[]).map((volume) =>
       volume.configMap ? { ...volume, configMap: { ...volume.configMap, name: "wrong" } } : volume,
     );
     const patch = JSON.stringify([{ op: "replace", path: "/spec/template/spec/volumes", value: swapped }]);
-    await cluster.kubectl(["patch", "daemonset/telemetry", "-n", "kube-system", "--type=json", "-p", patch]);
+    await cluster.kubectl([..."patch daemonset/telemetry -n kube-system --type=json -p".split(" "), patch]);
 
     const said = await until(async () => {
-      const states = await cluster.kubectl([
-        "get",
-        "pods",
-        ...agents,
-        "-o",
-        "jsonpath={.items[*].status.containerStatuses[*]}",
-      ]);
+      const states = await kubectl(`get pods ${agents} -o jsonpath={.items[*].status.containerStatuses[*]}`);
       return states.includes("cannot be used") ? states : undefined;
     });
     expect(said).toContain(
@@ -297,16 +272,9 @@ describe("a configuration that is wrong", () => {
         node: caller.node,
       });
     }
-    await cluster.kubectl(["rollout", "undo", "-n", "kube-system", "daemonset/telemetry"]);
-    await cluster.kubectl([
-      "rollout",
-      "status",
-      "-n",
-      "kube-system",
-      "daemonset/telemetry",
-      "--timeout=120s",
-    ]);
-    await cluster.kubectl(["delete", "configmap", "-n", "kube-system", "wrong"]);
+    await kubectl("rollout undo -n kube-system daemonset/telemetry");
+    await kubectl("rollout status -n kube-system daemonset/telemetry --timeout=120s");
+    await kubectl("delete configmap -n kube-system wrong");
   });
 });
 
@@ -354,17 +322,7 @@ describe("after pulumi destroy", () => {
   it("neither a resource nor a table nor a flow is left", async () => {
     await stack.destroy();
     const kinds = "daemonsets,pods,configmaps,serviceaccounts,roles,rolebindings";
-    expect(
-      await cluster.kubectl([
-        "get",
-        kinds,
-        "-A",
-        "-l",
-        "app.kubernetes.io/name=magic-ip-address",
-        "-o",
-        "name",
-      ]),
-    ).toBe("");
+    expect(await kubectl(`get ${kinds} -A -l app.kubernetes.io/name=magic-ip-address -o name`)).toBe("");
     expect(await tables()).toEqual(tablesBefore);
     for (const node of cluster.nodes) {
       const { stdout } = await node.exec(["conntrack", "-L", "-d", magicIp]);
@@ -373,6 +331,19 @@ describe("after pulumi destroy", () => {
   });
 });
 
+/** Runs kubectl with the words of the command. */
+function kubectl(command: string): Promise<string> {
+  return cluster.kubectl(command.split(" "));
+}
+
+/** Calls from every client over both transports, a hundred times a second each, until ended. */
+async function callFromEverywhere() {
+  const calling = (caller: Caller, transport: "tcp" | "udp") =>
+    keepCalling(nodeOf(caller), { namespace, name: caller.pod }, transport, magicIp, 80, 10);
+  const all = await callers(cluster, namespace);
+  return all.map((caller) => ({ caller, tcp: calling(caller, "tcp"), udp: calling(caller, "udp") }));
+}
+
 async function apply(items: Manifest[]): Promise<void> {
   await cluster.kubectl(["apply", "-f", "-"], {
     input: JSON.stringify({ apiVersion: "v1", kind: "List", items }),
@@ -380,8 +351,7 @@ async function apply(items: Manifest[]): Promise<void> {
 }
 
 async function rolledOut(...names: string[]): Promise<void> {
-  for (const name of names)
-    await cluster.kubectl(["rollout", "status", "-n", namespace, `daemonset/${name}`, "--timeout=180s"]);
+  for (const name of names) await kubectl(`rollout status -n ${namespace} daemonset/${name} --timeout=180s`);
 }
 
 async function tables(): Promise<string[]> {
@@ -400,18 +370,9 @@ interface EchoPod {
 }
 
 async function echoPod(node: string): Promise<EchoPod> {
-  const list = await cluster.kubectl([
-    "get",
-    "pods",
-    "-n",
-    namespace,
-    "-l",
-    "app=echo",
-    "--field-selector",
-    `spec.nodeName=${node}`,
-    "-o",
-    "json",
-  ]);
+  const list = await kubectl(
+    `get pods -n ${namespace} -l app=echo --field-selector spec.nodeName=${node} -o json`,
+  );
   const { items } = JSON.parse(list) as {
     items: {
       metadata: { name: string; uid: string; deletionTimestamp?: string };
@@ -432,9 +393,7 @@ async function echoUid(node: string): Promise<string> {
 
 async function agentPods(): Promise<{ name: string; node: string }[]> {
   const columns = "custom-columns=N:.metadata.name,O:.spec.nodeName";
-  const rows = (await cluster.kubectl(["get", "pods", ...agents, "--no-headers", "-o", columns]))
-    .trim()
-    .split("\n");
+  const rows = (await kubectl(`get pods ${agents} --no-headers -o ${columns}`)).trim().split("\n");
   return rows.map((row) => row.split(/\s+/)).map(([name = "", node = ""]) => ({ name, node }));
 }
 
@@ -443,8 +402,8 @@ async function replaceTarget(node: ClusterNode, events: PodEvents): Promise<numb
   const caller = (await callers(cluster, namespace)).find((one) => one.node === node.name);
   if (caller === undefined) throw new Error(`no client runs on ${node.name}`);
   const old = await echoPod(node.name);
-  const calling = keepCalling(node, podOf(caller), "tcp", magicIp, 80, 10);
-  await cluster.kubectl(["delete", "pod", "-n", namespace, old.name, "--wait=false"]);
+  const calling = keepCalling(node, { namespace, name: caller.pod }, "tcp", magicIp, 80, 10);
+  await kubectl(`delete pod -n ${namespace} ${old.name} --wait=false`);
   const ready = await events.nextReady(node.name, old.uid);
   await new Promise((resolve) => setTimeout(resolve, 300));
   const calls = await calling.end();
@@ -457,10 +416,6 @@ function nodeOf({ node }: Caller): ClusterNode {
   const found = cluster.nodes.find(({ name }) => name === node);
   if (found === undefined) throw new Error(`the cluster has no node ${node}`);
   return found;
-}
-
-function podOf({ pod }: Caller): { namespace: string; name: string } {
-  return { namespace, name: pod };
 }
 
 async function until<T>(probe: () => Promise<T | undefined>, seconds = 60): Promise<T> {

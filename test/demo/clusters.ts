@@ -2,6 +2,7 @@ import { execa } from "execa";
 import manifest from "../../package.json" with { type: "json" };
 import type { Kubectl } from "../cluster/callers.ts";
 import { attach, down, up } from "../cluster/cluster.ts";
+import { pulumiCli } from "../pulumi/engine.ts";
 import { agentImage } from "../image/agent-image.ts";
 import { step } from "../support/progress.ts";
 import { BASE_IMAGE, baseImage } from "../support/rootfs.ts";
@@ -28,10 +29,12 @@ export async function ownCluster({
   nodes: number;
   keepCluster?: boolean;
 }): Promise<DemoCluster> {
+  // What takes minutes the first time comes before there is a cluster that would run meanwhile.
+  await pulumiCli();
+  const images = [await baseImage(), await agentImage()];
   const running = await attach();
   const cluster = running ?? (await up({ nodes }));
-  await cluster.loadImage(await baseImage());
-  await cluster.loadImage(await agentImage());
+  for (const image of images) await cluster.loadImage(image);
   return {
     kubeconfig: cluster.kubeconfig,
     kubectl: (args, options) => cluster.kubectl(args, options),
