@@ -110,7 +110,7 @@ describe("the pods of the node", () => {
   });
 
   it.each([
-    ["as an event", [{ type: "ERROR", object: { code: 410 } } as Event]],
+    ["as an event", [{ type: "ERROR", object: { code: 410 } }]],
     ["as an answer", [new ApiError(410, "too old", 0)]],
   ])("are listed anew when the version is too old to go on from (410 %s)", async (_how, watch) => {
     const api = new ScriptedApi([[podOf("a", "1")], [podOf("c", "1")]], [watch]);
