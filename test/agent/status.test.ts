@@ -8,7 +8,11 @@ import { address, config, pod } from "./state.ts";
 const one = config({ addresses: [address({ ports: [{ port: 8126 }] })] });
 
 function sync(pods: Pod[], of = one): Sync {
-  return { state: desired(of, "node-1", pods), applied: { ruleset: "", listing: "" }, outcome: "changed" };
+  return {
+    state: desired(of, "node-1", pods),
+    applied: { state: desired(of, "node-1", pods), ruleset: "", listing: "" },
+    outcome: "changed",
+  };
 }
 
 describe("one line says what changed", () => {
