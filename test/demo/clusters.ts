@@ -15,8 +15,8 @@ export interface DemoCluster extends Kubectl {
   agentImage: string;
   /** An image with Node.js, for target and clients. */
   nodeImage: string;
-  /** Our nftables tables on all nodes; undefined where the nodes cannot be looked into. */
-  tables(): Promise<string[] | undefined>;
+  /** Our nftables tables on all nodes. */
+  tables(): Promise<string[]>;
   /** Takes away what the demo made: the namespace, or the whole cluster. */
   close(namespace: string): Promise<void>;
 }
@@ -67,13 +67,53 @@ export async function currentCluster(options: {
     const { stdout } = await execa(program, args, { input: input ?? "", env: { KUBECONFIG: kubeconfig } });
     return stdout;
   };
+  const agentImage = options.agentImage ?? `magic-ip-address-agent:${manifest.version}`;
   return {
     kubeconfig,
     kubectl,
-    agentImage: options.agentImage ?? `magic-ip-address-agent:${manifest.version}`,
+    agentImage,
     nodeImage: options.nodeImage,
-    tables: () => Promise.resolve(undefined),
+    tables: () => tablesByPods({ kubectl }, agentImage),
     close: (namespace) => removeNamespace({ kubectl }, namespace),
+  };
+}
+
+/** Looks into nodes that are only reached through the API: a pod on each, with the agent's image and its one capability. */
+async function tablesByPods({ kubectl }: Kubectl, image: string): Promise<string[]> {
+  const names = (await kubectl(["get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"])).split(" ");
+  const items = names.map((node, index) => inspector(`inspector-${index}`, node, image));
+  const inDefault = ["--namespace", "default"];
+  await kubectl(["apply", "-f", "-"], { input: JSON.stringify({ apiVersion: "v1", kind: "List", items }) });
+  try {
+    const pods = items.map(({ metadata }) => `pod/${metadata.name}`);
+    await kubectl([
+      "wait",
+      ...inDefault,
+      "--for=jsonpath={.status.phase}=Succeeded",
+      "--timeout=60s",
+      ...pods,
+    ]);
+    const lists = await Promise.all(pods.map((pod) => kubectl(["logs", ...inDefault, pod])));
+    return lists.flatMap((list) => list.split("\n")).filter((line) => line.includes("magic-ip-"));
+  } finally {
+    await kubectl(["delete", "pods", ...inDefault, "-l", "app=magic-ip-inspector", "--wait=false"]);
+  }
+}
+
+function inspector(name: string, nodeName: string, image: string) {
+  const securityContext = { capabilities: { drop: ["ALL"], add: ["NET_ADMIN"] } };
+  const container = { name: "nft", image, command: ["nft", "list", "tables", "inet"], securityContext };
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: `magic-ip-${name}`, namespace: "default", labels: { app: "magic-ip-inspector" } },
+    spec: {
+      nodeName,
+      hostNetwork: true,
+      restartPolicy: "Never",
+      automountServiceAccountToken: false,
+      containers: [{ ...container, imagePullPolicy: "IfNotPresent" }],
+    },
   };
 }
 
