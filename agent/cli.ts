@@ -4,7 +4,7 @@ import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { runAgent } from "./agent.ts";
 import { connectApi } from "./api.ts";
 import { cleanUp } from "./cleanup.ts";
-import { type Config, ConfigError, configFromEnvironment, parseConfig } from "./config.ts";
+import { type Config, ConfigError, configFromEnvironment, instancePattern, parseConfig } from "./config.ts";
 import { desired } from "./desired.ts";
 import { createLog } from "./log.ts";
 import { deleteFlows, listFlows } from "./netfilter/conntrack.ts";
@@ -169,7 +169,7 @@ async function cleanup({ instance, all }: CleanupOptions, env: NodeJS.ProcessEnv
 
 /** The instance becomes part of an nft identifier, so it is held to the configuration's rule here too. */
 function instanceName(text: string): string {
-  if (/^[A-Za-z0-9][A-Za-z0-9.-]{0,126}$/.test(text)) return text;
+  if (instancePattern.test(text)) return text;
   throw new InvalidArgumentError('letters, digits, "." and "-" only, as kube-system.dd-agent');
 }
 

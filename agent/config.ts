@@ -95,12 +95,11 @@ const addressShape = z.strictObject({
 });
 
 /** The instance becomes part of an nft identifier: nothing but these characters may reach it. */
+export const instancePattern = /^[A-Za-z0-9][A-Za-z0-9.-]{0,126}$/;
+
 const instanceShape = z
   .string()
-  .regex(
-    /^[A-Za-z0-9][A-Za-z0-9.-]{0,126}$/,
-    'must be 1–127 letters, digits, "." and "-", with a letter or digit first',
-  );
+  .regex(instancePattern, 'must be 1–127 letters, digits, "." and "-", with a letter or digit first');
 
 const configShape = z.strictObject({
   instance: instanceShape.default("default"),

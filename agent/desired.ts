@@ -80,6 +80,11 @@ export function bindingName({
   return `${ipAddress}:${port}/${protocol}`;
 }
 
+/** A live pair as one text, to compare and to look up. */
+export function pairName({ ipAddress, podIp }: LivePair): string {
+  return `${ipAddress} ${podIp}`;
+}
+
 function matches(address: Address, pod: Pod): boolean {
   return pod.namespace === address.namespace && matchesSelector(address.requirements, pod.labels);
 }
@@ -134,7 +139,7 @@ function livePairs(address: Address, matching: Pod[]): LivePair[] {
 }
 
 function distinctPairs(pairs: LivePair[]): LivePair[] {
-  return [...new Map(pairs.map((pair) => [`${pair.ipAddress} ${pair.podIp}`, pair])).values()];
+  return [...new Map(pairs.map((pair) => [pairName(pair), pair])).values()];
 }
 
 /** Loopback, multicast and the like are refused: the status of a pod is input, and DNAT to 127/8 would reach the node. */

@@ -1,5 +1,5 @@
 import type { Protocol } from "./config.ts";
-import { type Binding, bindingName, type DesiredState } from "./desired.ts";
+import { type Binding, bindingName, type DesiredState, pairName } from "./desired.ts";
 
 /** A flow to a magic IP, as conntrack knows it. */
 export interface Flow {
@@ -40,13 +40,13 @@ export function parseFlows(listing: string): Flow[] {
  */
 export function staleFlows(flows: Flow[], { bindings, live }: DesiredState): Flow[] {
   const byName = new Map(bindings.map((binding) => [bindingName(binding), binding]));
-  const pairs = new Set(live.map(({ ipAddress, podIp }) => `${ipAddress} ${podIp}`));
+  const pairs = new Set(live.map(pairName));
   const stale = flows.filter((flow) => {
     const binding = byName.get(bindingName(flow));
     if (binding === undefined) return false;
     return flow.protocol === "udp"
       ? leadsElsewhere(flow, binding)
-      : !pairs.has(`${flow.ipAddress} ${flow.replyIp}`);
+      : !pairs.has(pairName({ ipAddress: flow.ipAddress, podIp: flow.replyIp }));
   });
   return [
     ...new Map(

@@ -1,5 +1,5 @@
 import type { Config } from "./config.ts";
-import { type DesiredState, desired, type LivePair } from "./desired.ts";
+import { type DesiredState, desired, pairName } from "./desired.ts";
 import { type Flow, staleFlows } from "./flows.ts";
 import type { Pod } from "./pod.ts";
 import { ruleset } from "./ruleset/nftables.ts";
@@ -69,10 +69,6 @@ function canWait(before: DesiredState, after: DesiredState): boolean {
   const pairs = new Set(after.live.map(pairName));
   const sameBindings = JSON.stringify(before.bindings) === JSON.stringify(after.bindings);
   return sameBindings && before.live.every((pair) => pairs.has(pairName(pair)));
-}
-
-function pairName({ ipAddress, podIp }: LivePair): string {
-  return `${ipAddress} ${podIp}`;
 }
 
 /**
