@@ -1,18 +1,36 @@
 import type { Logger } from "pino";
 import type { Api } from "./api.ts";
 import { cleanUp } from "./cleanup.ts";
+import type { Config } from "./config.ts";
 import { departure, type Home, mayAsk } from "./departure.ts";
+import type { Problem } from "./desired.ts";
+import type { Finding } from "./doctor.ts";
+import { postEvent } from "./event.ts";
+import { Examination } from "./examination.ts";
 import { serveHealth } from "./health.ts";
+import type { Backend } from "./netfilter/backend.ts";
+import type { Conntrack } from "./netfilter/conntrack.ts";
+import type { NodeFacts } from "./node.ts";
 import { type PodListener, watchPods } from "./pods.ts";
 import { createSchedule } from "./schedule.ts";
 import { Status } from "./status.ts";
-import { FlowPass, type PassParts, SyncPass } from "./sync.ts";
+import { FlowPass, SyncPass } from "./sync.ts";
 
 /** Everything that one agent works with. */
-export interface AgentParts extends Omit<PassParts, "status"> {
+export interface AgentParts {
+  config: Config;
+  nodeName: string;
   api: Api;
   /** Absent when nothing can tell whether the installation is being removed; its rules then always stay. */
   home: Home | undefined;
+  backend: Backend;
+  /** Every way to hold rules that works on this node: an agent with another configuration may have used another. */
+  everyBackend(): Promise<Backend[]>;
+  conntrack: Conntrack;
+  nodeFacts(): Promise<NodeFacts>;
+  /** What on this node would make traffic fail. */
+  examine(): Promise<Finding[]>;
+  log: Logger;
 }
 
 /** Milliseconds: rules follow the pods at once, and are looked at every five seconds. */
@@ -21,30 +39,49 @@ const syncIntervals = { minimum: 10, maximum: 5_000, retry: 500 };
 /** Milliseconds: flows follow the rules at once; a listing of all of them costs up to 100 ms on a busy node. */
 const flowIntervals = { minimum: 50, maximum: 60_000, retry: 5_000 };
 
+/** Milliseconds between two looks at the rest of the node. */
+const examinationIntervals = { minimum: 5_000, maximum: 60_000, retry: 60_000 };
+
 /**
  * Keeps the node's magic IPs in step until the signal aborts. Nothing in the kernel is touched before every selector
  * was listed once, and nothing is removed at the end unless the whole installation goes.
  * @throws {HealthPortError}
  */
 export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<void> {
-  const { config, nodeName, home, api, log } = agent;
-  const status = new Status();
-  const health = await serveHealth(config.healthPort, () => status.report());
+  const { config, nodeName, home, api, log, backend } = agent;
+  const status = new Status(backend.name);
+  const health = await serveHealth(config.healthPort, {
+    report: () => status.report(),
+    counts: () => backend.counts(),
+  });
   // Before the pods are asked for, so that one connection serves for both and for the watch after them.
   const permitted = await mayAsk(api, home, AbortSignal.any([signal, AbortSignal.timeout(2_000)]));
   const stopped = new AbortController();
 
-  const flow = new FlowPass({ ...agent, status });
-  const sync = new SyncPass({ ...agent, status });
+  const examination = new Examination({ examine: agent.examine, status, log });
+  const flow = new FlowPass({ flows: agent.conntrack, status, log });
+  const sync = new SyncPass({
+    ...agent,
+    kernel: backend,
+    status,
+    conflict: (problem) => tell(agent, problem),
+  });
   const flows = createSchedule(() => flow.run(sync.state), flowIntervals);
-  const rules = createSchedule(() => sync.run(pods, flows.trigger), syncIntervals);
+  const takeOver = onceDone(() => removeOthers(agent));
+  const changed = () => {
+    flows.trigger();
+    takeOver();
+  };
+  const rules = createSchedule(() => sync.run(pods, changed), syncIntervals);
+  const checks = createSchedule(() => examination.run(), examinationIntervals);
   const pods = watchPods(api, config, nodeName, podListener(rules.trigger, status, log), stopped.signal);
-  const ipAddresses = config.addresses.map(({ ipAddress }) => ipAddress).join(", ");
+  const ipAddresses = config.addresses.flatMap(({ ipAddresses }) => ipAddresses).join(", ");
   log.info(`watching pods on node ${nodeName} for ${ipAddresses}`);
+  checks.trigger();
 
   await aborted(signal);
   stopped.abort();
-  await Promise.all([rules.stop(), flows.stop()]);
+  await Promise.all([rules.stop(), flows.stop(), checks.stop()]);
   await leave(agent, permitted);
   health.close();
 }
@@ -60,11 +97,41 @@ function podListener(changed: () => void, status: Status, log: Logger): PodListe
   };
 }
 
-async function leave({ api, home, config, log }: AgentParts, permitted: boolean): Promise<void> {
+/** The log and the readiness say it in any case. */
+function tell({ api, home, nodeName, log }: AgentParts, { message }: Problem): void {
+  log.error(message);
+  postEvent(api, home, nodeName, { reason: "MagicIpConflict", message }).catch((error: unknown) =>
+    log.debug({ err: error }, "the event could not be posted"),
+  );
+}
+
+/** After the first write, so that traffic goes on while the rules of an agent with another backend go. */
+async function removeOthers({ backend, everyBackend, config, log }: AgentParts): Promise<void> {
+  const others = (await everyBackend()).filter(({ name }) => name !== backend.name);
+  for (const other of others) {
+    const removed = await other.remove(config.instance);
+    if (removed !== undefined)
+      log.info(`the rules that ${other.name} held for this installation are removed`);
+  }
+}
+
+function onceDone(action: () => Promise<void>): () => void {
+  let begun = false;
+  return () => {
+    if (begun) return;
+    begun = true;
+    action().catch(() => {
+      begun = false;
+    });
+  };
+}
+
+async function leave(agent: AgentParts, permitted: boolean): Promise<void> {
+  const { api, home, config, everyBackend, conntrack, log } = agent;
   const { removed, reason } = await departure(api, home, permitted);
   if (!removed) return log.info(`ending, the rules stay: ${reason}`);
   try {
-    await cleanUp(config.instance);
+    await cleanUp(config.instance, await everyBackend(), conntrack);
     log.info(`the installation is removed (${reason}): rules and flows are gone`);
   } catch (error) {
     log.error(

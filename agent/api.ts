@@ -20,12 +20,23 @@ export class ApiError extends Error {
 
 export type Query = Record<string, string | number | boolean>;
 
-/** GET requests to the API server over one connection pool, with the credentials of the process. */
+/** Requests to the API server over one connection pool, with the credentials of the process. */
 export interface Api {
   /** The decoded answer. @throws {ApiError} or a network error */
   get<T>(path: string, query: Query, signal?: AbortSignal): Promise<T>;
+  /** Creates an object. @throws {ApiError} or a network error */
+  post(path: string, object: unknown, signal?: AbortSignal): Promise<void>;
   /** The lines of a watch, each a decoded event, until the server ends it. @throws {ApiError} or a network error */
   watch<T>(path: string, query: Query, signal: AbortSignal): AsyncGenerator<T>;
+}
+
+interface Request {
+  path: string;
+  query?: Query;
+  /** Milliseconds. */
+  timeout: number;
+  body?: string;
+  signal: AbortSignal | undefined;
 }
 
 /** Milliseconds without a byte after which a request is given up; a watch gets a bookmark every minute (KEP-956). */
@@ -46,25 +57,30 @@ export function connectApi(): Api {
   const secure = cluster.server.startsWith("https:");
   const agent = secure ? new https.Agent(keepAlive) : new http.Agent(keepAlive);
 
-  const open = async (path: string, query: Query, timeout: number, signal: AbortSignal | undefined) => {
-    const options: https.RequestOptions = { headers: { accept: "application/json" } };
+  const open = async ({ path, query = {}, timeout, body, signal }: Request) => {
+    const headers = { accept: "application/json", ...(body && { "content-type": "application/json" }) };
+    const options: https.RequestOptions = { headers, method: body ? "POST" : "GET" };
     await kubeConfig.applyToHTTPSOptions(options);
     if (!cluster.proxyUrl) options.agent = agent;
     const url = new URL(cluster.server + path);
     for (const [key, value] of Object.entries(query)) url.searchParams.set(key, String(value));
     const response = await requested(
       (secure ? https : http).request(url, { ...options, timeout, ...(signal && { signal }) }),
+      body,
     );
-    if (response.statusCode !== 200) throw await apiError(response);
+    if (response.statusCode !== (body ? 201 : 200)) throw await apiError(response);
     return response;
   };
 
   return {
     async get<T>(path: string, query: Query, signal?: AbortSignal) {
-      return JSON.parse(await text(await open(path, query, silence.get, signal))) as T;
+      return JSON.parse(await text(await open({ path, query, timeout: silence.get, signal }))) as T;
+    },
+    async post(path: string, object: unknown, signal?: AbortSignal) {
+      await text(await open({ path, timeout: silence.get, body: JSON.stringify(object), signal }));
     },
     async *watch<T>(path: string, query: Query, signal: AbortSignal) {
-      const response = await open(path, { ...query, watch: true }, silence.watch, signal);
+      const response = await open({ path, query: { ...query, watch: true }, timeout: silence.watch, signal });
       for await (const line of lines(response)) yield JSON.parse(line) as T;
     },
   };
@@ -89,14 +105,14 @@ function readable(file: string): boolean {
 }
 
 /** Sends the request; resolves with the head of the answer. A silence ends the request and the answer alike. */
-function requested(request: http.ClientRequest): Promise<IncomingMessage> {
+function requested(request: http.ClientRequest, body: string | undefined): Promise<IncomingMessage> {
   request.on("timeout", () =>
     request.destroy(Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" })),
   );
   return new Promise((resolve, reject) => {
     request.on("response", resolve);
     request.on("error", reject);
-    request.end();
+    request.end(body);
   });
 }
 

@@ -7,13 +7,16 @@ import { cleanUp } from "./cleanup.ts";
 import { type Config, ConfigError, configFromEnvironment, instancePattern, parseConfig } from "./config.ts";
 import { desired } from "./desired.ts";
 import { createLog } from "./log.ts";
-import { deleteFlows, listFlows } from "./netfilter/conntrack.ts";
-import { applyRuleset, listInstances, listTable } from "./netfilter/nftables.ts";
+import { chooseBackend, everyBackend } from "./netfilter/choice.ts";
+import { Conntrack } from "./netfilter/conntrack.ts";
+import { readNodeFacts } from "./netfilter/node.ts";
 import { parsePods } from "./podlist.ts";
+import type { NodeFacts } from "./node.ts";
 import { listPods } from "./pods.ts";
-import { endStaleFlows, type Kernel, reconcile } from "./reconcile.ts";
+import { endStaleFlows, reconcile } from "./reconcile.ts";
 import { ruleset } from "./ruleset/nftables.ts";
 import { changes } from "./status.ts";
+import { doctor, preflight } from "./preflight.ts";
 import { version } from "./version.ts";
 
 /** What a command says to the person who called it, and how the process ends. */
@@ -34,6 +37,7 @@ export async function runCli(argv: string[], env: NodeJS.ProcessEnv, terminal: T
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageExit;
+    if (error instanceof UnwellError) return 1;
     terminal.err(`${error instanceof Error ? error.message : error}\n`);
     return error instanceof ConfigError || error instanceof UsageError ? usageExit : 1;
   }
@@ -41,6 +45,9 @@ export async function runCli(argv: string[], env: NodeJS.ProcessEnv, terminal: T
 
 /** Arguments that are well formed but cannot be meant. */
 class UsageError extends Error {}
+
+/** The doctor found what it has said already. */
+class UnwellError extends Error {}
 
 function createProgram(env: NodeJS.ProcessEnv, { out, err }: Terminal): Command {
   const program = new Command("magic-ip-address-agent")
@@ -77,7 +84,18 @@ function createProgram(env: NodeJS.ProcessEnv, { out, err }: Terminal): Command 
   )
     .requiredOption("-p, --pods <file>", "pods as `kubectl get pods -o yaml` (or json) prints them")
     .option("-n, --node <name>", "the node to plan for (default: the only one that the pods are on)")
+    .option("-u, --uplink <interface>", "the node's interface to the outside (default: eth0)")
     .action(async (options: PlanOptions) => plan(await loadConfig(options, env), options, { out, err }));
+
+  configured(
+    "doctor",
+    "name what on this node would make traffic fail, with the remedies; changes nothing",
+  ).action(async (options: Options) => {
+    const named = options.config !== undefined || env.MAGIC_IP;
+    const { text, ok } = await doctor(named ? await loadConfig(options, env) : undefined);
+    out(text);
+    if (!ok) throw new UnwellError();
+  });
 
   program
     .command("cleanup")
@@ -96,10 +114,15 @@ function createProgram(env: NodeJS.ProcessEnv, { out, err }: Terminal): Command 
 const environmentHelp = `
 Environment of one address, read when --config is not given:
   MAGIC_IP       the magic IP, as 169.254.210.210
+  MAGIC_IPV6     a second magic IP for the same targets, as fd00:210::210
   SELECTOR       label selector of the targets, as app=dd-agent
   NAMESPACE      where the targets are (default: default)
-  PORT           what clients dial and the target listens on; or MAGIC_PORT and TARGET_PORT where they differ
-  PROTOCOL       tcp or udp (default: tcp)
+  PORT           what clients dial and the target listens on: a port, a range as 8000-8010, or "all" for the whole IP;
+                 or MAGIC_PORT and TARGET_PORT where they differ
+  PROTOCOL       tcp, udp or sctp (default: tcp)
+  WHEN_NO_TARGET reject, drop or pass (default: reject)
+  LOAD_BALANCE   1 to spread new flows over all ready targets
+  BACKEND        auto, nftables or iptables (default: auto)
   POLL_INTERVAL  seconds between two relists of the pods behind the watch (default: 600)
   NODE_NAME      this node's name
   VERBOSE        1 for debug lines
@@ -113,6 +136,7 @@ interface Options {
 
 interface PlanOptions extends Options {
   pods: string;
+  uplink?: string;
 }
 
 interface CleanupOptions {
@@ -120,30 +144,52 @@ interface CleanupOptions {
   all?: boolean;
 }
 
-const kernel: Kernel = { apply: applyRuleset, list: listTable, flows: listFlows, endFlows: deleteFlows };
-
 async function run(config: Config, node: string, env: NodeJS.ProcessEnv): Promise<void> {
   const log = createLog(config.verbose, node);
   const ending = new AbortController();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => ending.abort());
   const { POD_NAMESPACE: namespace, DAEMONSET_NAME: daemonSet } = env;
   const home = namespace && daemonSet ? { namespace, daemonSet } : undefined;
-  await runAgent({ config, nodeName: node, home, api: connectApi(), kernel, log }, ending.signal);
+  const nodeFacts = () => readNodeFacts(node);
+  const { backend, reason } = await chooseBackend(config, await nodeFacts());
+  log.info(`the rules are held by ${backend.name}: ${reason}`);
+  const examine = () => preflight(config);
+  const parts = {
+    config,
+    nodeName: node,
+    home,
+    api: connectApi(),
+    backend,
+    everyBackend,
+    nodeFacts,
+    examine,
+    log,
+  };
+  await runAgent({ ...parts, conntrack: new Conntrack() }, ending.signal);
 }
 
-async function once(config: Config, node: string): Promise<string> {
-  const pods = await listPods(connectApi(), config, node);
-  const { state } = await reconcile({ config, nodeName: node, pods, last: undefined, verify: false }, kernel);
-  await endStaleFlows(state, kernel);
+async function once(config: Config, nodeName: string): Promise<string> {
+  const pods = await listPods(connectApi(), config, nodeName);
+  const node = await readNodeFacts(nodeName);
+  const { backend } = await chooseBackend(config, node);
+  const claims = await backend.claims(config.instance);
+  const pass = { config, node, pods, claims, last: undefined, verify: false };
+  const { state } = await reconcile(pass, backend);
+  await endStaleFlows(state, new Conntrack());
   return `${changes(undefined, state.bindings, state.problems).join("\n")}\n`;
 }
 
 async function plan(config: Config, options: PlanOptions, { out, err }: Terminal): Promise<void> {
   const pods = parsePods(await readText(options.pods), options.pods);
-  const node = options.node ?? onlyNode(pods.map((pod) => pod.nodeName));
-  const state = desired(config, node, pods);
-  out(ruleset(config.instance, state));
+  const name = options.node ?? onlyNode(pods.map((pod) => pod.nodeName));
+  const state = desired(config, plannedNode(name, options.uplink), pods);
+  out(ruleset(state));
   for (const { message } of state.problems) err(`${message}\n`);
+}
+
+/** A node as most of them are; the agent looks at its own. */
+function plannedNode(name: string, uplink = "eth0"): NodeFacts {
+  return { name, uplinks: [uplink], bridgeNetfilter: { ipv4: true, ipv6: true } };
 }
 
 function onlyNode(nodeNames: string[]): string {
@@ -158,8 +204,12 @@ async function cleanup({ instance, all }: CleanupOptions, env: NodeJS.ProcessEnv
   const named = instance ?? env.INSTANCE;
   if (!all && !named)
     throw new UsageError("say which installation: --instance <namespace>.<release>, or --all");
-  const instances = all || !named ? await listInstances() : [instanceName(named)];
-  const lines = await Promise.all(instances.map(async (name) => ({ name, ips: await cleanUp(name) })));
+  const backends = await everyBackend();
+  const present = await Promise.all(backends.map((backend) => backend.instances()));
+  const instances = all || !named ? [...new Set(present.flat())] : [instanceName(named)];
+  const conntrack = new Conntrack();
+  const lines: { name: string; ips: string[] | undefined }[] = [];
+  for (const name of instances) lines.push({ name, ips: await cleanUp(name, backends, conntrack) });
   const found = lines.filter(({ ips }) => ips !== undefined);
   if (found.length === 0) return "nothing to clean up on this node\n";
   return found

@@ -1,7 +1,16 @@
 import { parse as parseYaml, YAMLParseError } from "yaml";
 import * as z from "zod";
-import { type AddressSpec, addressFaults, type Fault } from "../component/spec/address.ts";
+import {
+  type AddressSpec,
+  addressFaults,
+  type Fault,
+  type PortSpec,
+  Protocol as ProtocolSpec,
+  WhenNoTarget as WhenNoTargetSpec,
+} from "../component/spec/address.ts";
+import { canonicalIp } from "../component/spec/ip.ts";
 import { parseSelector, type Requirement } from "../component/spec/selector.ts";
+import { documentFromEnvironment, environmentFaults, namedByVariable } from "./environment.ts";
 
 /** What the user wants of this node's agent. Every value is valid and every default is filled in. */
 export interface Config {
@@ -13,29 +22,47 @@ export interface Config {
   pollInterval: number;
   /** Whether debug lines are logged too. */
   verbose: boolean;
+  /** What puts the rules into the kernel; `auto` takes nftables where it works. */
+  backend: "auto" | "nftables" | "iptables";
+  /** Whether the node's own processes and hostNetwork pods are clients too. */
+  hostClients: boolean;
+  /** Whether packets to a magic IP that come from outside the node are dropped. */
+  outsideGuard: boolean;
+  /** `auto`: only where a client would otherwise get no answer; `always`: targets see the node instead of the client. */
+  masquerade: "auto" | "always";
   addresses: Address[];
 }
 
 export interface Address {
-  ipAddress: string;
+  /** The magic IP in canonical text (RFC 5952), and the second one of the other family where there is one. */
+  ipAddresses: string[];
   namespace: string;
   /** The selector as it was written, for the API server and for messages. */
   selector: string;
   requirements: Requirement[];
+  /** None: the whole magic IP, every protocol and port. */
   ports: Port[];
   hostNetworkTargets: boolean;
+  /** Whether new flows are spread over all ready pods; else the newest gets them. */
+  loadBalance: boolean;
+  whenNoTarget: WhenNoTarget;
 }
 
 export interface Port {
   name: string | undefined;
   port: number;
-  /** A number, or the name of a container port of the target. */
-  targetPort: number | string;
+  /** The last port of a range, `port` itself when it is none. */
+  endPort: number;
+  /** A number, or the name of a container port of the target; undefined in a range: the port that is dialed. */
+  targetPort: number | string | undefined;
   protocol: Protocol;
 }
 
 /** As nft spells it. */
-export type Protocol = "tcp" | "udp";
+export type Protocol = "tcp" | "udp" | "sctp";
+
+/** What a client without a target on its node gets: an error at once, nothing, or the network's own answer. */
+export type WhenNoTarget = "reject" | "drop" | "pass";
 
 /** A configuration that cannot be used, with every fault of it in one message. */
 export class ConfigError extends Error {
@@ -60,19 +87,20 @@ export function parseConfig(text: string, source = "the configuration file"): Co
 }
 
 /**
- * Reads the configuration of one address from the environment, with the names of the ancestor
- * (mumoshu/kube-magic-ip-address): MAGIC_IP, SELECTOR, NAMESPACE, PORT or MAGIC_PORT and TARGET_PORT, PROTOCOL,
- * POLL_INTERVAL (seconds), VERBOSE; and INSTANCE and HEALTH_PORT as in the file.
+ * Reads the configuration of one address from the environment; environment.ts knows the variables.
  * @throws {ConfigError} with every fault, each named by its variable.
  */
 export function configFromEnvironment(env: NodeJS.ProcessEnv): Config {
-  const missing = missingVariables(env);
-  if (missing.length > 0) throw new ConfigError("the environment", missing);
+  const faults = environmentFaults(env);
+  if (faults.length > 0) throw new ConfigError("the environment", faults);
   try {
     return toConfig(documentFromEnvironment(env), "the environment");
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    throw new ConfigError(error.source, error.faults.map(namedByVariable));
+    throw new ConfigError(
+      error.source,
+      error.faults.map((fault) => namedByVariable(fault, env)),
+    );
   }
 }
 
@@ -82,16 +110,20 @@ const wholeNumber = (minimum: number, maximum: number) =>
 const portShape = z.strictObject({
   name: z.string().optional(),
   port: z.number(),
+  endPort: z.number().optional(),
   targetPort: z.union([z.number(), z.string()]).optional(),
   protocol: z.string().optional(),
 });
 
 const addressShape = z.strictObject({
   ipAddress: z.string(),
+  ipv6Address: z.string().optional(),
   namespace: z.string().optional(),
   selector: z.string(),
-  ports: z.array(portShape),
+  ports: z.array(portShape).optional(),
   hostNetworkTargets: z.boolean().optional(),
+  loadBalance: z.boolean().optional(),
+  whenNoTarget: z.string().optional(),
 });
 
 /** The instance becomes part of an nft identifier: nothing but these characters may reach it. */
@@ -106,6 +138,11 @@ const configShape = z.strictObject({
   healthPort: wholeNumber(1, 65535).default(61000),
   pollInterval: wholeNumber(1, 86400).default(600),
   verbose: z.boolean().default(false),
+  backend: z.enum(["auto", "nftables", "iptables"]).default("auto"),
+  hostClients: z.boolean().default(true),
+  outsideGuard: z.boolean().default(true),
+  masquerade: z.enum(["auto", "always"]).default("auto"),
+  allowedCidrs: z.array(z.string()).default([]),
   addresses: z.array(addressShape),
 });
 
@@ -121,29 +158,41 @@ function parseDocument(text: string, source: string): unknown {
 function toConfig(document: unknown, source: string): Config {
   const shape = configShape.safeParse(document, { reportInput: true });
   if (!shape.success) throw new ConfigError(source, shape.error.issues.flatMap(shapeFaults));
-  const addresses = shape.data.addresses.map(withoutUndefined);
-  const faults = addressFaults(addresses);
+  const { allowedCidrs, ...config } = shape.data;
+  const addresses = config.addresses.map(withoutUndefined);
+  const faults = addressFaults(addresses, allowedCidrs);
   if (faults.length > 0) throw new ConfigError(source, faults);
-  return { ...shape.data, addresses: addresses.map(toAddress) };
+  return { ...config, addresses: addresses.map(toAddress) };
 }
 
 function withoutUndefined(address: z.infer<typeof addressShape>): AddressSpec {
   return JSON.parse(JSON.stringify(address)) as AddressSpec;
 }
 
+const protocols: Record<ProtocolSpec, Protocol> = { TCP: "tcp", UDP: "udp", SCTP: "sctp" };
+const answers: Record<WhenNoTargetSpec, WhenNoTarget> = { Reject: "reject", Drop: "drop", Pass: "pass" };
+
 function toAddress(spec: AddressSpec): Address {
+  const { ipAddress, ipv6Address, namespace = "default", selector, ports = [] } = spec;
   return {
-    ipAddress: spec.ipAddress,
-    namespace: spec.namespace ?? "default",
-    selector: spec.selector,
-    requirements: parseSelector(spec.selector),
+    ipAddresses: [ipAddress, ...(ipv6Address === undefined ? [] : [ipv6Address])].map(canonicalIp),
+    namespace,
+    selector,
+    requirements: parseSelector(selector),
     hostNetworkTargets: spec.hostNetworkTargets ?? false,
-    ports: spec.ports.map((port) => ({
-      name: port.name,
-      port: port.port,
-      targetPort: port.targetPort ?? port.port,
-      protocol: port.protocol === "UDP" ? "udp" : "tcp",
-    })),
+    loadBalance: spec.loadBalance ?? false,
+    whenNoTarget: answers[(spec.whenNoTarget ?? WhenNoTargetSpec.Reject) as WhenNoTargetSpec],
+    ports: ports.map(toPort),
+  };
+}
+
+function toPort({ name, port, endPort = port, targetPort, protocol = ProtocolSpec.TCP }: PortSpec): Port {
+  return {
+    name,
+    port,
+    endPort,
+    targetPort: endPort > port ? undefined : (targetPort ?? port),
+    protocol: protocols[protocol as ProtocolSpec],
   };
 }
 
@@ -169,9 +218,17 @@ function shapeReason(issue: Issue): string {
   if (issue.code === "invalid_type") return `${value} is the wrong kind of value: ${needed(issue)} is needed`;
   if (issue.code === "invalid_union")
     return `${value} is the wrong kind of value: a number or a name is needed`;
+  if (issue.code === "invalid_value") return `${value} is not known: write ${oneOf(issue.values)}`;
   if (issue.code === "too_small") return `${value} is too small: at least ${issue.minimum}`;
   if (issue.code === "too_big") return `${value} is too big: at most ${issue.maximum}`;
   return `${value} ${issue.message}`;
+}
+
+function oneOf(values: readonly unknown[]): string {
+  return values
+    .map(String)
+    .join(", ")
+    .replace(/, ([^,]*)$/, " or $1");
 }
 
 function needed(issue: Issue & { code: "invalid_type" }): string {
@@ -182,64 +239,4 @@ function needed(issue: Issue & { code: "invalid_type" }): string {
     int: "a whole number",
   };
   return articles[issue.expected] ?? `a ${issue.expected}`;
-}
-
-function missingVariables(env: NodeJS.ProcessEnv): Fault[] {
-  const port = env.PORT || env.MAGIC_PORT;
-  const reasons: [string, string | undefined, string][] = [
-    ["MAGIC_IP", env.MAGIC_IP, "is missing: the magic IP, as 169.254.210.210"],
-    ["SELECTOR", env.SELECTOR, "is missing: the label selector of the targets, as app=dd-agent"],
-    [
-      "PORT",
-      port,
-      "is missing: the port that clients dial (or MAGIC_PORT, with TARGET_PORT where targets listen on another)",
-    ],
-  ];
-  return reasons.filter(([, value]) => !value).map(([path, , reason]) => ({ path, reason }));
-}
-
-function documentFromEnvironment(env: NodeJS.ProcessEnv): unknown {
-  return {
-    instance: env.INSTANCE || undefined,
-    healthPort: numberOr(env.HEALTH_PORT),
-    pollInterval: numberOr(env.POLL_INTERVAL),
-    verbose: /^(1|true|yes)$/i.test(env.VERBOSE ?? ""),
-    addresses: [
-      {
-        ipAddress: env.MAGIC_IP,
-        namespace: env.NAMESPACE || undefined,
-        selector: env.SELECTOR,
-        ports: [
-          {
-            port: numberOr(env.MAGIC_PORT || env.PORT),
-            targetPort: numberOr(env.TARGET_PORT || (env.MAGIC_PORT ? env.PORT : undefined)),
-            protocol: env.PROTOCOL?.toUpperCase() || undefined,
-          },
-        ],
-      },
-    ],
-  };
-}
-
-/** Text that is no number stays text, so that the fault shows what was written. */
-function numberOr(text: string | undefined): number | string | undefined {
-  if (!text) return undefined;
-  return /^\d+$/.test(text) ? Number(text) : text;
-}
-
-const variables: [RegExp, string][] = [
-  [/\.ipAddress$/, "MAGIC_IP"],
-  [/\.selector$/, "SELECTOR"],
-  [/\.namespace$/, "NAMESPACE"],
-  [/\.port$/, "PORT"],
-  [/\.targetPort$/, "TARGET_PORT"],
-  [/\.protocol$/, "PROTOCOL"],
-  [/^pollInterval$/, "POLL_INTERVAL"],
-  [/^healthPort$/, "HEALTH_PORT"],
-  [/^instance$/, "INSTANCE"],
-];
-
-function namedByVariable({ path, reason }: Fault): Fault {
-  const variable = variables.find(([pattern]) => pattern.test(path))?.[1];
-  return { path: variable ?? path, reason };
 }

@@ -49,8 +49,15 @@ export async function mayAsk(api: Api, home: Home | undefined, signal: AbortSign
   );
 }
 
-async function isDeleting(api: Api, { namespace, daemonSet }: Home, signal: AbortSignal): Promise<boolean> {
-  const path = `/apis/apps/v1/namespaces/${encodeURIComponent(namespace)}/daemonsets/${encodeURIComponent(daemonSet)}`;
-  const { metadata } = await api.get<{ metadata?: { deletionTimestamp?: string } }>(path, {}, signal);
+export function daemonSetPath({ namespace, daemonSet }: Home): string {
+  return `/apis/apps/v1/namespaces/${encodeURIComponent(namespace)}/daemonsets/${encodeURIComponent(daemonSet)}`;
+}
+
+async function isDeleting(api: Api, home: Home, signal: AbortSignal): Promise<boolean> {
+  const { metadata } = await api.get<{ metadata?: { deletionTimestamp?: string } }>(
+    daemonSetPath(home),
+    {},
+    signal,
+  );
   return metadata?.deletionTimestamp !== undefined;
 }

@@ -1,23 +1,26 @@
-import { parseIpv4 } from "../component/spec/ipv4.ts";
 import { matchesSelector } from "../component/spec/selector.ts";
-import type { Address, Config, Port, Protocol } from "./config.ts";
+import type { Address, Config, Port, Protocol, WhenNoTarget } from "./config.ts";
+import type { NodeFacts } from "./node.ts";
 import type { Pod } from "./pod.ts";
+import { chooseTargets, type Family, livePodIps, type Target } from "./target.ts";
 
-/** The pod endpoint behind a magic IP's port. */
-export interface Target {
-  namespace: string;
-  name: string;
-  uid: string;
-  ip: string;
+/** What clients dial. */
+export interface Frontend {
+  /** The magic IP, in canonical text. */
+  ipAddress: string;
+  /** undefined: every protocol and port of the magic IP, a whole IP. */
+  protocol: Protocol | undefined;
+  /** First and last port, the same for a single one; 0 and 65535 for a whole IP. */
   port: number;
+  endPort: number;
 }
 
-/** Magic IP, protocol and port, and the target they lead to; none when no pod of the node can serve it. */
-export interface Binding {
-  ipAddress: string;
-  protocol: Protocol;
-  port: number;
-  target: Target | undefined;
+/** Magic IP, protocol and port, and the targets they lead to. */
+export interface Binding extends Frontend {
+  /** None when no pod of the node can serve it; several only with `loadBalance`. */
+  targets: Target[];
+  loadBalance: boolean;
+  whenNoTarget: WhenNoTarget;
 }
 
 /** A pod that may go on carrying the flows it has through the magic IP. */
@@ -26,58 +29,69 @@ export interface LivePair {
   podIp: string;
 }
 
+/** A binding of another installation on this node. */
+export interface Claim extends Frontend {
+  instance: string;
+}
+
 /** A reason why a binding is missing or doubtful. */
 export interface Problem {
-  code: "NO_TARGET";
+  /** `NO_TARGET`: no pod of this node can serve it. `CONFLICT`: another installation of this node has it. */
+  code: "NO_TARGET" | "CONFLICT";
+  /** The name of the binding. */
+  binding: string;
   message: string;
 }
 
+/**
+ * Whose source address becomes the node's: a target's that dials itself; also a bridged pod's whose target is on a bridge
+ * too; or everybody's.
+ */
+export type Masquerade = "hairpin" | "bridged" | "always";
+
 /** All that should hold on this node. */
 export interface DesiredState {
+  instance: string;
+  /** Whether the node's own processes are clients. */
+  hostClients: boolean;
+  /** Interfaces that lead outside; undefined: packets from outside are let in. */
+  uplinks: string[] | undefined;
+  masquerade: Record<Family, Masquerade>;
   bindings: Binding[];
   live: LivePair[];
   problems: Problem[];
 }
 
 /**
- * What should hold on the node, from nothing but the configuration and the node's pods: the same pods give the same
- * answer whatever came before, so a relist never moves a target.
- *
- * | a matching pod of the node                        | new flows                    | flows it has |
- * |---------------------------------------------------|------------------------------|--------------|
- * | Running, ready, not terminating                   | the newest of these          | kept         |
- * | Running, ready, terminating (it drains)           | the newest, when none above  | kept         |
- * | Running, not ready                                | never                        | kept         |
- * | Pending, Succeeded, Failed, without an IPv4       | never                        | cut          |
- * | on the host network, and the address forbids it   | never                        | cut          |
- * | without the named target port                     | never, for this port         | kept         |
- *
- * "Newest" is the latest creation, then the greater uid; with maxSurge traffic thus moves over before the old pod is
- * told to stop. Terminating pods after ready ones: KEP-1669.
+ * What should hold on the node, from nothing but the configuration, the node and its pods: the same pods give the same
+ * answer whatever came before, so a relist never moves a target. What another installation has already is left to it.
+ * Bindings that stay as they were stay the same objects as long as the configuration's and the pods' objects do.
  */
-export function desired(config: Config, nodeName: string, pods: Pod[]): DesiredState {
-  const perAddress = config.addresses.map((address) => {
-    const matching = pods.filter((pod) => pod.nodeName === nodeName && matches(address, pod));
-    return {
-      live: livePairs(address, matching),
-      choices: address.ports.map((port) => choose(address, port, matching)),
-    };
-  });
-  const choices = perAddress.flatMap(({ choices }) => choices);
+export function desired(config: Config, node: NodeFacts, pods: Pod[], claims: Claim[] = []): DesiredState {
+  const matching = matchingPods(config, node.name, pods);
+  const answers = config.addresses.map((address) => answer(address, matching.get(address) ?? []));
+  const all = answers.flatMap(({ bindings }) => bindings);
+  const conflicts = claims.length === 0 ? [] : conflictsOf(all, claims);
+  const lost = new Set(conflicts.map(({ binding }) => binding));
+  const bindings = lost.size === 0 ? all : all.filter((binding) => !lost.has(bindingName(binding)));
+  const noTarget = answers.flatMap(({ problems }) => problems).filter(({ binding }) => !lost.has(binding));
+  const owned = new Set(bindings.map(({ ipAddress }) => ipAddress));
   return {
-    bindings: choices.map(({ binding }) => binding),
-    live: distinctPairs(perAddress.flatMap(({ live }) => live)),
-    problems: choices.flatMap(({ problem }) => (problem === undefined ? [] : [problem])),
+    instance: config.instance,
+    hostClients: config.hostClients,
+    uplinks: config.outsideGuard ? node.uplinks : undefined,
+    masquerade: { ipv4: masquerade(config, node, "ipv4"), ipv6: masquerade(config, node, "ipv6") },
+    bindings,
+    live: distinctPairs(answers.flatMap(({ live }) => live)).filter(({ ipAddress }) => owned.has(ipAddress)),
+    problems: [...conflicts, ...noTarget],
   };
 }
 
-/** `169.254.210.210:8126/tcp`, the name of a binding in logs, messages and probes. */
-export function bindingName({
-  ipAddress,
-  port,
-  protocol,
-}: Pick<Binding, "ipAddress" | "port" | "protocol">): string {
-  return `${ipAddress}:${port}/${protocol}`;
+/** `169.254.210.210:8126/tcp`, `[fd00:210::1]:8000-8010/udp` or, of a whole IP, `169.254.210.210`. */
+export function bindingName({ ipAddress, protocol, port, endPort }: Frontend): string {
+  if (protocol === undefined) return ipAddress;
+  const host = familyOf(ipAddress) === "ipv6" ? `[${ipAddress}]` : ipAddress;
+  return `${host}:${endPort === port ? port : `${port}-${endPort}`}/${protocol}`;
 }
 
 /** A live pair as one text, to compare and to look up. */
@@ -85,72 +99,117 @@ export function pairName({ ipAddress, podIp }: LivePair): string {
   return `${ipAddress} ${podIp}`;
 }
 
-function matches(address: Address, pod: Pod): boolean {
-  return pod.namespace === address.namespace && matchesSelector(address.requirements, pod.labels);
+export function familyOf(ipAddress: string): Family {
+  return ipAddress.includes(":") ? "ipv6" : "ipv4";
 }
 
-function choose(address: Address, port: Port, matching: Pod[]): { binding: Binding; problem?: Problem } {
-  const binding = { ipAddress: address.ipAddress, protocol: port.protocol, port: port.port };
-  const able = matching.filter((pod) => whyNotTarget(address, port, pod) === undefined);
-  const pod = newest(able.filter(({ terminating }) => !terminating)) ?? newest(able);
-  if (pod !== undefined) return { binding: { ...binding, target: targetOf(pod, port) } };
-  const message = `${bindingName(binding)} has no target on this node: ${whyNone(address, port, matching)}`;
-  return { binding: { ...binding, target: undefined }, problem: { code: "NO_TARGET", message } };
+/** Whether a packet can be meant for both. */
+export function overlap(a: Frontend, b: Frontend): boolean {
+  if (a.ipAddress !== b.ipAddress) return false;
+  if (a.protocol === undefined || b.protocol === undefined) return true;
+  return a.protocol === b.protocol && a.port <= b.endPort && b.port <= a.endPort;
 }
 
-function newest(pods: Pod[]): Pod | undefined {
-  return pods.toSorted((a, b) => compare(b.created, a.created) || compare(b.uid, a.uid))[0];
+interface Answer {
+  bindings: Binding[];
+  live: LivePair[];
+  problems: Problem[];
 }
 
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+const remembered = new WeakMap<Address, { matching: Pod[]; answer: Answer }>();
+
+/** Of a thousand addresses mostly one has other pods than a moment ago. */
+function answer(address: Address, matching: Pod[]): Answer {
+  const known = remembered.get(address);
+  if (known !== undefined && sameItems(known.matching, matching)) return known.answer;
+  const answer = newAnswer(address, matching);
+  remembered.set(address, { matching, answer });
+  return answer;
 }
 
-function targetOf(pod: Pod, port: Port): Target {
-  const { namespace, name, uid } = pod;
-  return { namespace, name, uid, ip: ipv4Of(pod) ?? "", port: portOn(pod, port) ?? 0 };
+function sameItems<T>(a: T[], b: T[]): boolean {
+  return a.length === b.length && a.every((item, index) => item === b[index]);
 }
 
-function whyNone(address: Address, port: Port, matching: Pod[]): string {
-  if (matching.length === 0) return `no pod in ${address.namespace} matches ${address.selector}`;
-  return matching.map((pod) => `${pod.namespace}/${pod.name} ${whyNotTarget(address, port, pod)}`).join(", ");
+function newAnswer(address: Address, matching: Pod[]): Answer {
+  const { ipAddresses, loadBalance, whenNoTarget } = address;
+  const perIp = ipAddresses.map((ipAddress) => {
+    const family = familyOf(ipAddress);
+    const choices = frontends(address, ipAddress).map(({ frontend, port }) => {
+      const { targets, reason } = chooseTargets(address, port, family, matching);
+      return { binding: { ...frontend, targets, loadBalance, whenNoTarget }, reason };
+    });
+    const podIps = livePodIps(address, family, matching);
+    return { choices, live: podIps.map((podIp) => ({ ipAddress, podIp })) };
+  });
+  const choices = perIp.flatMap(({ choices }) => choices);
+  return {
+    bindings: choices.map(({ binding }) => binding),
+    live: perIp.flatMap(({ live }) => live),
+    problems: choices.flatMap(({ binding, reason }) =>
+      reason === undefined ? [] : [noTarget(binding, reason)],
+    ),
+  };
 }
 
-function whyNotTarget(address: Address, port: Port, pod: Pod): string | undefined {
-  const notLive = whyNotLive(address, pod);
-  if (notLive !== undefined) return notLive;
-  if (!pod.ready) return "is not ready";
-  if (portOn(pod, port) === undefined)
-    return `has no ${port.protocol} container port named ${port.targetPort}`;
-  return undefined;
+function frontends(address: Address, ipAddress: string): { frontend: Frontend; port: Port | undefined }[] {
+  if (address.ports.length === 0) {
+    return [{ frontend: { ipAddress, protocol: undefined, port: 0, endPort: 65535 }, port: undefined }];
+  }
+  return address.ports.map((port) => ({
+    frontend: { ipAddress, protocol: port.protocol, port: port.port, endPort: port.endPort },
+    port,
+  }));
 }
 
-function whyNotLive(address: Address, pod: Pod): string | undefined {
-  if (pod.phase !== "Running") return `is ${pod.phase || "not scheduled"}`;
-  if (pod.hostNetwork && !address.hostNetworkTargets)
-    return "is on the host network, which hostNetworkTargets does not allow";
-  if (ipv4Of(pod) === undefined) return "has no usable IPv4 address";
-  return undefined;
+function noTarget(binding: Binding, reason: string): Problem {
+  const name = bindingName(binding);
+  return { code: "NO_TARGET", binding: name, message: `${name} has no target on this node: ${reason}` };
 }
 
-function livePairs(address: Address, matching: Pod[]): LivePair[] {
-  const live = matching.filter((pod) => whyNotLive(address, pod) === undefined);
-  return live.map((pod) => ({ ipAddress: address.ipAddress, podIp: ipv4Of(pod) ?? "" }));
+const memberships = new WeakMap<Pod, { config: Config; addresses: Address[] }>();
+
+/** A pod's labels are held against the selectors once. */
+function addressesOf(config: Config, pod: Pod): Address[] {
+  const known = memberships.get(pod);
+  if (known?.config === config) return known.addresses;
+  const addresses = config.addresses.filter(
+    (address) => pod.namespace === address.namespace && matchesSelector(address.requirements, pod.labels),
+  );
+  memberships.set(pod, { config, addresses });
+  return addresses;
+}
+
+function matchingPods(config: Config, nodeName: string, pods: Pod[]): Map<Address, Pod[]> {
+  const matching = new Map<Address, Pod[]>();
+  for (const pod of pods) {
+    if (pod.nodeName !== nodeName) continue;
+    for (const address of addressesOf(config, pod)) {
+      const others = matching.get(address);
+      if (others === undefined) matching.set(address, [pod]);
+      else others.push(pod);
+    }
+  }
+  return matching;
+}
+
+function conflictsOf(bindings: Binding[], claims: Claim[]): Problem[] {
+  const byIp = Map.groupBy(claims, ({ ipAddress }) => ipAddress);
+  return bindings.flatMap((binding) => {
+    const claim = byIp.get(binding.ipAddress)?.find((other) => overlap(binding, other));
+    if (claim === undefined) return [];
+    const name = bindingName(binding);
+    const message = `${name} belongs to the installation ${claim.instance} on this node, which has ${bindingName(claim)}: it keeps it until it gives it up`;
+    return [{ code: "CONFLICT", binding: name, message }];
+  });
+}
+
+/** Without br_netfilter the answer of a bridged pod to a bridged pod goes straight back, and past the translation. */
+function masquerade(config: Config, node: NodeFacts, family: Family): Masquerade {
+  if (config.masquerade === "always") return "always";
+  return node.bridgeNetfilter[family] ? "hairpin" : "bridged";
 }
 
 function distinctPairs(pairs: LivePair[]): LivePair[] {
   return [...new Map(pairs.map((pair) => [pairName(pair), pair])).values()];
-}
-
-/** Loopback, multicast and the like are refused: the status of a pod is input, and DNAT to 127/8 would reach the node. */
-function ipv4Of(pod: Pod): string | undefined {
-  return pod.ips.find((ip) => {
-    const first = Math.floor((parseIpv4(ip) ?? 0) / 2 ** 24);
-    return first > 0 && first !== 127 && first < 224;
-  });
-}
-
-function portOn(pod: Pod, { targetPort, protocol }: Port): number | undefined {
-  if (typeof targetPort === "number") return targetPort;
-  return pod.namedPorts.find(({ name, protocol: of }) => name === targetPort && of === protocol)?.port;
 }

@@ -1,60 +1,110 @@
 import type { Protocol } from "./config.ts";
-import { type Binding, bindingName, type DesiredState, pairName } from "./desired.ts";
+import { type Binding, bindingName, type DesiredState, familyOf, pairName } from "./desired.ts";
+import type { Family } from "./target.ts";
 
 /** A flow to a magic IP, as conntrack knows it. */
 export interface Flow {
-  protocol: Protocol;
-  /** The magic IP and the port that the client dials. */
+  protocol: Protocol | "icmp" | "icmpv6";
+  /** The magic IP and the port that the client dials; echo requests have no ports. */
   ipAddress: string;
-  port: number;
+  port: number | undefined;
   /** Who answers; the magic IP itself when the flow was never translated. */
   replyIp: string;
-  replyPort: number;
+  replyPort: number | undefined;
+}
+
+/** The flows that a desired state is held against. */
+export interface FlowQuery {
+  family: Family;
+  protocol: Flow["protocol"];
+  ipAddresses: string[];
 }
 
 /**
- * Reads what `conntrack -L` prints. Each line has two tuples, the original and the reply:
+ * The flows in a listing of conntrack, as `conntrack -L` prints it, by its keys and not by its columns, which differ
+ * between protocols. Each line has two tuples, the original and the reply:
  *
  *     udp 17 29 src=10.244.1.5 dst=169.254.210.210 sport=40000 dport=8125 src=10.244.1.7 dst=10.244.1.5 sport=8125 …
  */
 export function parseFlows(listing: string): Flow[] {
   return listing.split("\n").flatMap((line) => {
-    const protocol = /^(tcp|udp)\s/.exec(line)?.[1];
-    const [original, reply] = [...line.matchAll(/src=(\S+) dst=(\S+) sport=(\d+) dport=(\d+)/g)];
+    const protocol = /^(tcp|udp|sctp|icmpv6|icmp)\s/.exec(line)?.[1];
+    const [original, reply] = [...line.matchAll(/src=(\S+) dst=(\S+)(?: sport=(\d+) dport=(\d+))?/g)];
     if (protocol === undefined || original === undefined || reply === undefined) return [];
     return [
       {
-        protocol: protocol as Protocol,
+        protocol: protocol as Flow["protocol"],
         ipAddress: original[2] ?? "",
-        port: Number(original[4]),
+        port: numberOf(original[4]),
         replyIp: reply[1] ?? "",
-        replyPort: Number(reply[3]),
+        replyPort: numberOf(reply[3]),
       },
     ];
   });
 }
 
-/**
- * The flows that must not go on, one of each kind. TCP stays with a pod of the live set, so that it drains; UDP has no
- * end to wait for and follows its binding at once. Flows to ports that are not ours are left alone.
- */
-export function staleFlows(flows: Flow[], { bindings, live }: DesiredState): Flow[] {
-  const byName = new Map(bindings.map((binding) => [bindingName(binding), binding]));
-  const pairs = new Set(live.map(pairName));
-  const stale = flows.filter((flow) => {
-    const binding = byName.get(bindingName(flow));
-    if (binding === undefined) return false;
-    return flow.protocol === "udp"
-      ? leadsElsewhere(flow, binding)
-      : !pairs.has(pairName({ ipAddress: flow.ipAddress, podIp: flow.replyIp }));
+/** What to ask conntrack for, so that it need not list the flows of the whole node. */
+export function flowQueries({ bindings }: DesiredState): FlowQuery[] {
+  const byFamily = Map.groupBy(bindings, ({ ipAddress }) => familyOf(ipAddress));
+  return [...byFamily].flatMap(([family, own]) => {
+    const ipAddresses = [...new Set(own.map(({ ipAddress }) => ipAddress))];
+    const protocols = new Set(own.flatMap(({ protocol }) => protocol ?? [...everyProtocol, echo(family)]));
+    return [...protocols].map((protocol) => ({ family, protocol, ipAddresses }));
   });
-  return [
-    ...new Map(
-      stale.map((flow) => [`${bindingName(flow)} ${flow.replyIp} ${flow.replyPort}`, flow]),
-    ).values(),
-  ];
 }
 
-function leadsElsewhere(flow: Flow, { target }: Binding): boolean {
-  return target?.ip !== flow.replyIp || target.port !== flow.replyPort;
+/**
+ * The flows that must not go on, one of each kind. TCP and SCTP stay with a pod of the live set, so that they drain; UDP
+ * has no end to wait for and follows its binding at once. Flows to ports that are not ours are left alone.
+ */
+export function staleFlows(flows: Flow[], state: DesiredState): Flow[] {
+  const bindingOf = finder(state.bindings);
+  const pairs = new Set(state.live.map(pairName));
+  const stale = flows.filter((flow) => {
+    const binding = bindingOf(flow);
+    if (binding === undefined || passes(flow, binding)) return false;
+    const drains = flow.protocol === "tcp" || flow.protocol === "sctp";
+    return drains
+      ? !pairs.has(pairName({ ipAddress: flow.ipAddress, podIp: flow.replyIp }))
+      : leadsElsewhere(flow, binding);
+  });
+  return [...new Map(stale.map((flow) => [Object.values(flow).join(" "), flow])).values()];
+}
+
+const everyProtocol: Protocol[] = ["tcp", "udp", "sctp"];
+
+function echo(family: Family): Flow["protocol"] {
+  return family === "ipv4" ? "icmp" : "icmpv6";
+}
+
+function numberOf(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : Number(text);
+}
+
+/** As the rules do: the port of its own before the range, the range before the whole IP. */
+function finder(bindings: Binding[]): (flow: Flow) => Binding | undefined {
+  const single = new Map(bindings.map((binding) => [bindingName(binding), binding]));
+  const others = Map.groupBy(
+    bindings.filter(({ port, endPort }) => port !== endPort),
+    ({ ipAddress }) => ipAddress,
+  );
+  return ({ ipAddress, protocol, port }) => {
+    const wide = others.get(ipAddress) ?? [];
+    const whole = wide.find((binding) => binding.protocol === undefined);
+    if (port === undefined || protocol === "icmp" || protocol === "icmpv6") return whole;
+    const own = single.get(bindingName({ ipAddress, protocol, port, endPort: port }));
+    const inRange = (binding: Binding) =>
+      binding.protocol === protocol && binding.port <= port && port <= binding.endPort;
+    return own ?? wide.find(inRange) ?? whole;
+  };
+}
+
+/** A flow that the network itself answers, because its address lets it pass. */
+function passes({ ipAddress, protocol, replyIp }: Flow, { whenNoTarget, targets }: Binding): boolean {
+  const isOver = protocol !== "tcp" && targets.length > 0;
+  return whenNoTarget === "pass" && replyIp === ipAddress && !isOver;
+}
+
+function leadsElsewhere({ port, replyIp, replyPort }: Flow, { targets }: Binding): boolean {
+  return !targets.some((target) => target.ip === replyIp && (target.port ?? port) === replyPort);
 }

@@ -1,63 +1,70 @@
 import type { Config } from "./config.ts";
-import { type DesiredState, desired, pairName } from "./desired.ts";
-import { type Flow, staleFlows } from "./flows.ts";
+import { type Binding, type Claim, type DesiredState, desired, pairName } from "./desired.ts";
+import { type Flow, type FlowQuery, flowQueries, staleFlows } from "./flows.ts";
+import type { NodeFacts } from "./node.ts";
 import type { Pod } from "./pod.ts";
-import { ruleset } from "./ruleset/nftables.ts";
 
-/** The node's kernel, as one pass sees it. */
-export interface Kernel {
-  apply(ruleset: string): Promise<void>;
-  /** Our table as the kernel has it, undefined when there is none. */
-  list(instance: string): Promise<string | undefined>;
-  flows(ipAddresses: string[]): Promise<Flow[]>;
-  endFlows(flow: Flow): Promise<void>;
+/** The rules of the node's kernel, as one pass sees them. */
+export interface Rules {
+  /** Brings them to this state. */
+  write(state: DesiredState): Promise<void>;
+  /** Whether they are as they were last written. */
+  holds(): Promise<boolean>;
 }
 
-/** What the last pass put into the kernel. */
-export interface Applied {
-  state: DesiredState;
-  ruleset: string;
-  /** The table as the kernel listed it right after. */
-  listing: string | undefined;
+/** The flows of the node's kernel. */
+export interface Flows {
+  flows(query: FlowQuery): Promise<Flow[]>;
+  end(flow: Flow): Promise<void>;
 }
 
 export interface Sync {
+  /** What is in the kernel now. */
   state: DesiredState;
-  applied: Applied;
-  /** `changed`: the desired state; `repaired`: somebody else's hands were at the table; `same`: nothing was done. */
+  /** `changed`: the desired state; `repaired`: somebody else's hands were at the rules; `same`: nothing was done. */
   outcome: "changed" | "repaired" | "same";
 }
 
 /** What a pass starts from. */
 export interface Pass {
   config: Config;
-  nodeName: string;
+  node: NodeFacts;
   pods: Pod[];
+  /** What other installations have on this node. */
+  claims: Claim[];
   /** What the pass before left in the kernel; none at the start. */
-  last: Applied | undefined;
+  last: DesiredState | undefined;
   /** Whether the kernel is asked if it still holds that, at the cost of a command. */
   verify: boolean;
 }
 
 /**
  * One pass from pods to kernel. The kernel is only written to where the desired state, or what somebody else did to our
- * table, asks for it.
+ * rules, asks for it.
  */
-export async function reconcile(
-  { config, nodeName, pods, last, verify }: Pass,
-  kernel: Kernel,
-): Promise<Sync> {
-  const state = desired(config, nodeName, pods);
-  const text = ruleset(config.instance, state);
-  if (last !== undefined && !verify && canWait(last.state, state))
-    return { state, applied: last, outcome: "same" };
-  if (text === last?.ruleset && (await kernel.list(config.instance)) === last.listing) {
-    return { state, applied: last, outcome: "same" };
+export async function reconcile(pass: Pass, rules: Rules): Promise<Sync> {
+  const { config, node, pods, claims, last, verify } = pass;
+  const state = desired(config, node, pods, claims);
+  if (last !== undefined && !verify && canWait(last, state)) {
+    // What is in the kernel, with what can be said of it now.
+    return { state: { ...last, problems: state.problems }, outcome: "same" };
   }
-  await kernel.apply(text);
-  const listing = await kernel.list(config.instance);
-  const outcome = text === last?.ruleset ? "repaired" : "changed";
-  return { state, applied: { state, ruleset: text, listing }, outcome };
+  const isSame = last !== undefined && sameRules(last, state);
+  if (isSame && (await rules.holds())) return { state, outcome: "same" };
+  await rules.write(state);
+  return { state, outcome: isSame ? "repaired" : "changed" };
+}
+
+/**
+ * Ends the flows that must not go on; returns how many kinds of them there were. It comes after the commit, because
+ * before it a deleted flow would come back with its old target.
+ */
+export async function endStaleFlows(state: DesiredState, kernel: Flows): Promise<number> {
+  const flows: Flow[] = [];
+  for (const query of flowQueries(state)) flows.push(...(await kernel.flows(query)));
+  const stale = staleFlows(flows, state);
+  for (const flow of stale) await kernel.end(flow);
+  return stale.length;
 }
 
 /**
@@ -66,18 +73,26 @@ export async function reconcile(
  * pods often become ready milliseconds after they run. The next inspection brings it in.
  */
 function canWait(before: DesiredState, after: DesiredState): boolean {
+  if (!sameFrame(before, after)) return false;
   const pairs = new Set(after.live.map(pairName));
-  const sameBindings = JSON.stringify(before.bindings) === JSON.stringify(after.bindings);
-  return sameBindings && before.live.every((pair) => pairs.has(pairName(pair)));
+  return before.live.every((pair) => pairs.has(pairName(pair)));
 }
 
-/**
- * Ends the flows that must not go on; returns how many kinds of them there were. It comes after the commit, because
- * before it a deleted flow would come back with its old target.
- */
-export async function endStaleFlows(state: DesiredState, kernel: Kernel): Promise<number> {
-  const ipAddresses = [...new Set(state.bindings.map(({ ipAddress }) => ipAddress))];
-  const stale = staleFlows(await kernel.flows(ipAddresses), state);
-  for (const flow of stale) await kernel.endFlows(flow);
-  return stale.length;
+function sameRules(before: DesiredState, after: DesiredState): boolean {
+  return sameFrame(before, after) && before.live.length === after.live.length && canWait(before, after);
+}
+
+function sameFrame(before: DesiredState, after: DesiredState): boolean {
+  const settings = ({ hostClients, uplinks, masquerade }: DesiredState) =>
+    JSON.stringify([hostClients, uplinks, masquerade]);
+  return (
+    before.bindings.length === after.bindings.length &&
+    before.bindings.every((binding, index) => sameBinding(binding, after.bindings[index])) &&
+    settings(before) === settings(after)
+  );
+}
+
+/** Mostly they are one object. */
+function sameBinding(a: Binding, b: Binding | undefined): boolean {
+  return a === b || JSON.stringify(a) === JSON.stringify(b);
 }

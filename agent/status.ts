@@ -1,11 +1,16 @@
 import { type Binding, bindingName, type Problem } from "./desired.ts";
 import type { Sync } from "./reconcile.ts";
+import type { Target } from "./target.ts";
 
 /** What an operator is told: what changed, what is wrong now, and whether the node's addresses can be relied on. */
 export interface Report {
   ready: boolean;
   /** Why not ready, or what is doubtful although ready. */
   reasons: string[];
+  /** What puts the rules into the kernel. */
+  backend: string;
+  /** How often somebody else's changes to the rules were undone. */
+  repairs: number;
   bindings: Binding[];
   problems: Problem[];
 }
@@ -14,15 +19,20 @@ export interface Report {
 export class Status {
   #bindings: Binding[] | undefined;
   #problems: Problem[] = [];
+  #repairs = 0;
   #failure: string | undefined;
+  #blockers: string[] = [];
   #troubles = new Map<string, string>();
 
+  constructor(readonly backend = "nftables") {}
+
   /** Takes in a sync that is in the kernel; returns a line for each binding that leads elsewhere than before. */
-  synced({ state }: Sync): string[] {
+  synced({ state, outcome }: Sync): string[] {
     const lines = changes(this.#bindings, state.bindings, state.problems);
     this.#bindings = state.bindings;
     this.#problems = state.problems;
     this.#failure = undefined;
+    if (outcome === "repaired") this.#repairs++;
     return lines;
   }
 
@@ -33,6 +43,11 @@ export class Status {
     return isNews;
   }
 
+  /** What on this node keeps the addresses from working, whatever the rules are. */
+  blocked(reasons: string[]): void {
+    this.#blockers = reasons;
+  }
+
   /** Trouble with a part, as the API server, until it is told that the trouble ended. Returns whether that is news. */
   trouble(part: string, message: string | undefined): boolean {
     const isNews = message !== this.#troubles.get(part);
@@ -41,13 +56,20 @@ export class Status {
     return isNews;
   }
 
-  /** Ready: the configuration is valid (else there is no process), and the last sync is in the kernel. */
+  /**
+   * Ready: the configuration is valid (else there is no process), the last sync is in the kernel, no other installation
+   * has one of the addresses, and nothing on the node keeps packets from them.
+   */
   report(): Report {
     const waiting = this.#bindings === undefined ? ["the first sync has not reached the kernel yet"] : [];
     const failure = this.#failure === undefined ? [] : [this.#failure];
+    const conflicts = this.#problems.filter(({ code }) => code === "CONFLICT").map(({ message }) => message);
+    const against = [...waiting, ...failure, ...conflicts, ...this.#blockers];
     return {
-      ready: waiting.length + failure.length === 0,
-      reasons: [...waiting, ...failure, ...this.#troubles.values()],
+      ready: against.length === 0,
+      reasons: [...against, ...this.#troubles.values()],
+      backend: this.backend,
+      repairs: this.#repairs,
       bindings: this.#bindings ?? [],
       problems: this.#problems,
     };
@@ -56,31 +78,46 @@ export class Status {
 
 /** One line for each binding that changed: what leads where now, and where it led before. */
 export function changes(before: Binding[] | undefined, after: Binding[], problems: Problem[]): string[] {
-  const previous = new Map((before ?? []).map((binding) => [bindingName(binding), binding]));
-  const names = new Set(after.map(bindingName));
-  const changed = after.filter((binding) => !samePlace(previous.get(bindingName(binding)), binding));
+  const old = new Set(before);
+  const young = new Set(after);
+  const gone = [...old].filter((binding) => !young.has(binding));
+  const come = after.filter((binding) => !old.has(binding));
+  const previous = new Map(gone.map((binding) => [bindingName(binding), binding]));
+  const names = new Set(come.map(bindingName));
+  const why = new Map(problems.map((problem) => [problem.binding, problem]));
   return [
-    ...changed.map((binding) => line(binding, previous.get(bindingName(binding)), problems)),
-    ...(before ?? [])
-      .filter((binding) => !names.has(bindingName(binding)))
-      .map((binding) => `${bindingName(binding)} is no longer configured`),
+    ...come.flatMap((binding) => line(binding, previous.get(bindingName(binding)), why) ?? []),
+    ...[...previous.keys()]
+      .filter((name) => !names.has(name))
+      .map((name) => why.get(name)?.message ?? `${name} is no longer configured`),
   ];
 }
 
-function samePlace(a: Binding | undefined, b: Binding): boolean {
-  if (a === undefined) return false;
-  return (
-    a.target?.uid === b.target?.uid && a.target?.ip === b.target?.ip && a.target?.port === b.target?.port
-  );
+function samePlaces(a: Binding, b: Binding): boolean {
+  const places = ({ targets }: Binding) =>
+    targets
+      .map(({ uid, ip, port }) => `${uid} ${ip} ${port}`)
+      .sort()
+      .join(", ");
+  return places(a) === places(b);
 }
 
-function line(binding: Binding, before: Binding | undefined, problems: Problem[]): string {
-  const was = before?.target === undefined ? "" : ` (was ${place(before)})`;
-  if (binding.target !== undefined) return `${bindingName(binding)} → ${place(binding)}${was}`;
-  const why = problems.find(({ message }) => message.startsWith(`${bindingName(binding)} `))?.message;
-  return `${why ?? `${bindingName(binding)} has no target on this node`}; refused${was}`;
+const fates = { reject: "refused", drop: "dropped", pass: "left to the network" };
+
+function line(binding: Binding, before: Binding | undefined, why: Map<string, Problem>): string | undefined {
+  if (before !== undefined && samePlaces(before, binding)) return undefined;
+  const name = bindingName(binding);
+  const was = before === undefined || before.targets.length === 0 ? "" : ` (was ${list(before.targets)})`;
+  if (binding.targets.length > 0) return `${name} → ${list(binding.targets)}${was}`;
+  const reason = why.get(name)?.message ?? `${name} has no target on this node`;
+  return `${reason}; ${fates[binding.whenNoTarget]}${was}`;
 }
 
-function place({ target }: Binding): string {
-  return target === undefined ? "nothing" : `${target.namespace}/${target.name} ${target.ip}:${target.port}`;
+function list(targets: Target[]): string {
+  return targets.map(place).join(", ");
+}
+
+function place({ namespace, name, ip, port }: Target): string {
+  if (port === undefined) return `${namespace}/${name} ${ip}`;
+  return `${namespace}/${name} ${ip.includes(":") ? `[${ip}]` : ip}:${port}`;
 }

@@ -1,18 +1,26 @@
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
-import type { DesiredState } from "./desired.ts";
+import type { Claim, DesiredState, Problem } from "./desired.ts";
+import type { NodeFacts } from "./node.ts";
 import type { PodSource } from "./pods.ts";
-import { type Applied, endStaleFlows, type Kernel, reconcile, type Sync } from "./reconcile.ts";
+import { endStaleFlows, type Flows, reconcile, type Rules, type Sync } from "./reconcile.ts";
 import type { Status } from "./status.ts";
 
-/** Milliseconds after which a sync also looks at what others did to the table. */
+/** Milliseconds after which a sync also looks at the node and at what others did to the rules. */
 const inspectionInterval = 4_500;
 
+/** The rules, and what else of the node the sync looks at now and then. */
+export interface Kernel extends Rules {
+  claims(instance: string): Promise<Claim[]>;
+}
+
 /** Everything that a pass works with and tells. */
-export interface PassParts {
+export interface SyncParts {
   config: Config;
-  nodeName: string;
   kernel: Kernel;
+  nodeFacts(): Promise<NodeFacts>;
+  /** Called once for each conflict with another installation, when it is found. */
+  conflict(problem: Problem): void;
   status: Status;
   log: Logger;
 }
@@ -21,21 +29,24 @@ export interface PassParts {
 export class SyncPass {
   /** What should hold since the last sync; the flows are held against it. */
   state: DesiredState | undefined;
-  #applied: Applied | undefined;
+  #node: NodeFacts | undefined;
+  #claims: Claim[] = [];
   #inspected = Number.NEGATIVE_INFINITY;
   #problems = "";
+  #conflicts = new Set<string>();
 
-  constructor(readonly parts: PassParts) {}
+  constructor(readonly parts: SyncParts) {}
 
   /** Whether the kernel holds what it should. `changed` is called when it was written to. */
   async run(source: PodSource, changed: () => void): Promise<boolean> {
     const pods = source.pods();
     if (pods === undefined) return true;
-    const { config, nodeName, kernel } = this.parts;
+    const { config, kernel } = this.parts;
     const verify = performance.now() - this.#inspected >= inspectionInterval;
     try {
-      const sync = await reconcile({ config, nodeName, pods, last: this.#applied, verify }, kernel);
-      this.#applied = sync.applied;
+      const node = await this.#inspect(verify);
+      const pass = { config, node, pods, claims: this.#claims, last: this.state, verify };
+      const sync = await reconcile(pass, kernel);
       this.state = sync.state;
       if (verify) this.#inspected = performance.now();
       if (sync.outcome !== "same") changed();
@@ -47,14 +58,31 @@ export class SyncPass {
     }
   }
 
+  /** What the node is like, and what others have on it: looked at before the first write, and then now and then. */
+  async #inspect(verify: boolean): Promise<NodeFacts> {
+    if (!verify && this.#node !== undefined) return this.#node;
+    const { kernel, config, nodeFacts } = this.parts;
+    const [node, claims] = await Promise.all([nodeFacts(), kernel.claims(config.instance)]);
+    this.#node = node;
+    this.#claims = claims;
+    return node;
+  }
+
   #tell(sync: Sync): void {
     const { status, log } = this.parts;
     if (sync.outcome === "repaired")
-      log.warn("the table was changed or removed by somebody else and is restored");
+      log.warn("the rules were changed or removed by somebody else and are restored");
     for (const line of status.synced(sync)) log.info(line);
+    this.#tellConflicts(sync.state.problems.filter(({ code }) => code === "CONFLICT"));
     const problems = sync.state.problems.map(({ message }) => message).join("; ");
     if (problems !== this.#problems && problems !== "") log.debug(problems);
     this.#problems = problems;
+  }
+
+  #tellConflicts(conflicts: Problem[]): void {
+    const news = conflicts.filter(({ message }) => !this.#conflicts.has(message));
+    for (const problem of news) this.parts.conflict(problem);
+    this.#conflicts = new Set(conflicts.map(({ message }) => message));
   }
 
   #tellFailure(error: unknown): void {
@@ -66,17 +94,17 @@ export class SyncPass {
 
 /** The end of flows that lead elsewhere than their binding. */
 export class FlowPass {
-  constructor(readonly parts: PassParts) {}
+  constructor(readonly parts: { flows: Flows; status: Status; log: Logger }) {}
 
   /**
    * Whether conntrack did its work. The live set already cuts what must not go on; without conntrack a UDP flow only
    * takes longer to move.
    */
   async run(state: DesiredState | undefined): Promise<boolean> {
-    const { kernel, status, log } = this.parts;
+    const { flows, status, log } = this.parts;
     if (state === undefined) return true;
     try {
-      const ended = await endStaleFlows(state, kernel);
+      const ended = await endStaleFlows(state, flows);
       if (ended > 0) log.debug(`${ended} kinds of stale flows are ended`);
       status.trouble("conntrack", undefined);
       return true;

@@ -1,31 +1,63 @@
+import { canonicalIp } from "./spec/ip";
+
 /** An address, as far as its endpoints go. */
 interface Endpoints {
   ipAddress: string;
-  ports: { name?: string; port: number }[];
+  ipv6Address?: string;
+  ports?: { name?: string; port: number }[];
 }
 
 // Arguments of another shape are refused where the chart is installed; here they must only not fail a second time.
 
-/** The first port of an address, as `ip:port`. */
+/** The first port of an address, as `ip:port`; the IP alone where that is whole. */
 export function endpointOf({ ipAddress, ports }: Endpoints): string {
-  return `${ipAddress}:${listed(ports)[0]?.port}`;
+  return endpoint(ipAddress, listed(ports)[0]?.port);
 }
 
-/** Every port as `ip:port`, found under that very text and, where the name belongs to one port only, under the name. */
+/**
+ * Every port as `ip:port`, found under that very text and, where the name belongs to one port only, under the name. By name
+ * there is but the first IP of an address: it cannot say which family the client wants.
+ */
 export function endpointsOf(addresses: Endpoints[]): Record<string, string> {
-  const all = listed(addresses).flatMap(({ ipAddress, ports }) =>
-    listed(ports).map(({ name, port }) => ({ name, endpoint: `${ipAddress}:${port}` })),
-  );
-  const named = all.filter(
-    ({ name, endpoint }) =>
-      name !== undefined && all.every((other) => other.name !== name || other.endpoint === endpoint),
+  const ports = listed(addresses).flatMap(portsOf);
+  const named = ports.filter(
+    ({ name, first }) =>
+      name !== undefined && ports.every((other) => other.name !== name || other.first === first),
   );
   return Object.fromEntries([
-    ...all.map(({ endpoint }) => [endpoint, endpoint]),
-    ...named.map(({ name, endpoint }) => [name, endpoint]),
+    ...ports.flatMap(({ first, second }) => [first, ...(second === undefined ? [] : [second])]).map(byItself),
+    ...named.map(({ name, first }) => [name, first]),
   ]);
 }
 
-function listed<T>(values: T[]): T[] {
+interface Reachable {
+  name: string | undefined;
+  first: string;
+  second: string | undefined;
+}
+
+function portsOf({ ipAddress, ipv6Address, ports }: Endpoints): Reachable[] {
+  const at = (port?: number) => ({
+    first: endpoint(ipAddress, port),
+    second: ipv6Address ? endpoint(ipv6Address, port) : undefined,
+  });
+  const all = listed(ports);
+  return all.length === 0
+    ? [{ name: undefined, ...at() }]
+    : all.map(({ name, port }) => ({ name, ...at(port) }));
+}
+
+/** RFC 3986 §3.2.2: before a port an IPv6 address stands in brackets. */
+function endpoint(ipAddress: string, port: number | undefined): string {
+  const ip = canonicalIp(String(ipAddress));
+  if (port === undefined) return ip;
+  return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
+}
+
+function byItself(text: string): [string, string] {
+  return [text, text];
+}
+
+function listed<T>(values: T[] | undefined): T[] {
   return Array.isArray(values) ? values : [];
 }

@@ -1,4 +1,4 @@
-import { ImagePullPolicy } from "./args";
+import { Backend, ImagePullPolicy, Masquerade } from "./args";
 import { parseImage } from "./image";
 import { installationShape } from "./installationShape";
 import { examine } from "./shape";
@@ -21,11 +21,15 @@ interface KnownAgent {
   imagePullPolicy?: string;
   pollInterval?: number;
   healthPort?: number;
+  backend?: string;
+  masquerade?: string;
+  allowedCidrs?: (string | undefined)[];
 }
 
 interface KnownPort {
   name?: string;
   port?: number;
+  endPort?: number;
   targetPort?: number;
   targetPortName?: string;
   protocol?: string;
@@ -39,7 +43,7 @@ export function argumentFaults(name: string, args: unknown): Fault[] {
   const { plain, faults, unchecked } = examine(args, installationShape);
   const known = (plain ?? {}) as Known;
   const consequences = [
-    ...specFaults(known.addresses ?? []),
+    ...specFaults(known.addresses ?? [], known.agent),
     ...targetPortFaults(known.addresses ?? []),
     ...agentFaults(known.agent),
     ...valuesFaults(known.values),
@@ -67,8 +71,10 @@ function nameFaults(name: string): Fault[] {
 }
 
 /** Where a port has a targetPortName, that is what a fault of its target port is about. */
-function specFaults(addresses: NonNullable<Known["addresses"]>): Fault[] {
-  return addressFaults(addresses.map(toSpec)).map((fault) => {
+function specFaults(addresses: NonNullable<Known["addresses"]>, agent: KnownAgent = {}): Fault[] {
+  const allowedCidrs = (agent.allowedCidrs ?? []).map((cidr) => cidr ?? "unknown");
+  return addressFaults(addresses.map(toSpec), allowedCidrs).map((fault) => {
+    if (fault.path.startsWith("allowedCidrs")) return { ...fault, path: `agent.${fault.path}` };
     const [, i, j] = /^addresses\[(\d+)\]\.ports\[(\d+)\]\.targetPort$/.exec(fault.path) ?? [];
     const isNamed = addresses[Number(i)]?.ports?.[Number(j)]?.targetPortName !== undefined;
     return isNamed ? { ...fault, path: `${fault.path}Name` } : fault;
@@ -84,12 +90,17 @@ function toSpec(address: KnownAddress | undefined, index: number): AddressSpec {
     ...address,
     ipAddress: address?.ipAddress ?? `unknown ${index}`,
     selector: address?.selector ?? "unknown",
-    ports: (address?.ports ?? []).map((port, position) => ({
+    ports: (portsOf(address) ?? []).map((port, position) => ({
       ...port,
       port: port?.port ?? -1 - position,
       targetPort: port?.targetPortName ?? port?.targetPort,
     })),
   };
+}
+
+/** Without ports an address is a whole IP; it has one that is not known where its ports are there, but not known. */
+function portsOf(address: KnownAddress = { ports: undefined }): KnownAddress["ports"] {
+  return Object.hasOwn(address, "ports") ? (address.ports ?? [undefined]) : undefined;
 }
 
 function targetPortFaults(addresses: NonNullable<Known["addresses"]>): Fault[] {
@@ -108,10 +119,10 @@ function targetPortFaults(addresses: NonNullable<Known["addresses"]>): Fault[] {
 }
 
 function agentFaults(agent: KnownAgent = {}): Fault[] {
-  const { namespace, image, imagePullPolicy, pollInterval, healthPort } = agent;
+  const { namespace, image, imagePullPolicy, pollInterval, healthPort, backend, masquerade } = agent;
   const isNamespace = (value: string) => /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(value);
   const isImage = (value: string) => parseImage(value) !== undefined;
-  const isPolicy = (value: string) => Object.hasOwn(ImagePullPolicy, value);
+  const oneOf = (words: Record<string, string>) => (value: string) => Object.values(words).includes(value);
   return [
     ...faultUnless(
       namespace,
@@ -127,7 +138,7 @@ function agentFaults(agent: KnownAgent = {}): Fault[] {
     ),
     ...faultUnless(
       imagePullPolicy,
-      isPolicy,
+      oneOf(ImagePullPolicy),
       "imagePullPolicy",
       "no pull policy: write Always, IfNotPresent or Never",
     ),
@@ -143,6 +154,8 @@ function agentFaults(agent: KnownAgent = {}): Fault[] {
       "healthPort",
       "not a port: write a whole number from 1 to 65535",
     ),
+    ...faultUnless(backend, oneOf(Backend), "backend", "no backend: write auto, nftables or iptables"),
+    ...faultUnless(masquerade, oneOf(Masquerade), "masquerade", "no way to masquerade: write auto or always"),
   ];
 }
 

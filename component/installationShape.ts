@@ -12,6 +12,7 @@ const portShape: Shape = {
   fields: {
     name: text("apm"),
     port: number(8126),
+    endPort: number(8130),
     targetPort: number(8126),
     targetPortName: text("traceport"),
     protocol: text("TCP"),
@@ -21,13 +22,16 @@ const portShape: Shape = {
 const addressShape: Shape = {
   is: "object",
   example: '{ ipAddress: "169.254.210.210", selector: "app=dd-agent", ports: [{ port: 8126 }] }',
-  required: ["ipAddress", "selector", "ports"],
+  required: ["ipAddress", "selector"],
   fields: {
     ipAddress: text("169.254.210.210"),
+    ipv6Address: text("fd00:210::210"),
     selector: text("app=dd-agent"),
     namespace: text("default"),
     ports: { is: "list", of: portShape, example: "[{ port: 8126 }]" },
     hostNetworkTargets: flag,
+    loadBalance: flag,
+    whenNoTarget: text("Reject"),
   },
 };
 
@@ -54,6 +58,11 @@ const agentShape: Shape = {
     pollInterval: number(600),
     verbose: flag,
     healthPort: number(61500),
+    backend: text("auto"),
+    hostClients: flag,
+    outsideGuard: flag,
+    masquerade: text("auto"),
+    allowedCidrs: { is: "list", of: text("169.254.210.0/24"), example: '["169.254.210.0/24"]' },
     tolerations: { is: "list", of: tolerationShape, example: '[{ operator: "Exists" }]' },
     nodeSelector: texts('{ pool: "apps" }'),
     priorityClassName: text("system-node-critical"),

@@ -23,7 +23,10 @@ export interface MagicIpAddressArgs extends AddressArgs {
 export class MagicIpAddress extends pulumi.ComponentResource {
   /** The magic IP. */
   public readonly ipAddress: pulumi.Output<string>;
-  /** The first port as `ip:port`, ready for a client's configuration. */
+  /**
+   * The first port as `ip:port`, ready for a client's configuration: an IPv6 address is in brackets, a range is there with
+   * its first port, and a whole IP without any.
+   */
   public readonly endpoint: pulumi.Output<string>;
   /** The namespace that the agent is installed in. */
   public readonly namespace: pulumi.Output<string>;

@@ -7,7 +7,7 @@ import { refuse } from "./refusal";
 
 /** Several magic IPs and the one agent that serves them. */
 export interface MagicIpAddressesArgs {
-  /** The magic IPs; at least one. No two may have the same address, protocol and port. */
+  /** The magic IPs; at least one. No two may have the same address, protocol and port, or be the same whole IP. */
   addresses: pulumi.Input<pulumi.Input<AddressArgs>[]>;
   /** The agent that runs on every node. Default: one in `kube-system`, from this package's image. */
   agent?: pulumi.Input<AgentArgs>;
@@ -23,7 +23,10 @@ export interface MagicIpAddressesArgs {
  * Its name is that of the agent's DaemonSet, and must be a DNS label of at most 53 characters.
  */
 export class MagicIpAddresses extends pulumi.ComponentResource {
-  /** Every port as `ip:port`, by that text and by the port's name where it has one that no other port has. */
+  /**
+   * Every port as `ip:port` (`[ip]:port` for IPv6, the first port of a range, `ip` alone for a whole IP), by that text and, where
+   * the port has a name that no other port has, by the name too; of an address with two IPs that is the one in `ipAddress`.
+   */
   public readonly endpoints: pulumi.Output<{ [name: string]: string }>;
   /** The namespace that the agent is installed in. */
   public readonly namespace: pulumi.Output<string>;

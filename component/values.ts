@@ -24,13 +24,17 @@ export function chartValues(name: string, { addresses, agent, values }: Installa
 }
 
 function addressValues(address: pulumi.Unwrap<AddressArgs>): Values {
-  const { ipAddress, selector, namespace, hostNetworkTargets, ports } = address;
-  return given({ ipAddress, selector, namespace, hostNetworkTargets, ports: ports.map(portValues) });
+  const { ipAddress, ipv6Address, selector, namespace, hostNetworkTargets, ports, ...others } = address;
+  const { loadBalance, whenNoTarget } = others;
+  return given({
+    ...{ ipAddress, ipv6Address, selector, namespace, hostNetworkTargets, loadBalance, whenNoTarget },
+    ports: ports?.map(portValues),
+  });
 }
 
 function portValues(port: pulumi.Unwrap<MagicIpPortArgs>): Values {
-  const { name, port: number, targetPort, targetPortName, protocol } = port;
-  return given({ name, port: number, targetPort: targetPortName ?? targetPort, protocol });
+  const { name, port: number, endPort, targetPort, targetPortName, protocol } = port;
+  return given({ name, port: number, endPort, targetPort: targetPortName ?? targetPort, protocol });
 }
 
 function agentValues(agent: pulumi.Unwrap<AgentArgs>): Values {

@@ -18,11 +18,14 @@ export class CommandError extends Error {
   }
 }
 
+/** Runs a tool without a shell and returns what it prints. @throws {CommandError} */
+export type Command = (file: string, args: string[], input?: string) => Promise<string>;
+
 /** Milliseconds after which a tool is killed; the slowest ruleset that was measured took a tenth of it. */
 const deadline = 5_000;
 
-/** Runs a tool of the node without a shell and returns what it prints. @throws {CommandError} */
-export async function command(file: string, args: string[], input?: string): Promise<string> {
+/** Runs a tool of this node. */
+export const command: Command = async (file, args, input) => {
   try {
     const options = { timeout: deadline, forceKillAfterDelay: 500, env: { LC_ALL: "C" } };
     const result = await execa(
@@ -35,7 +38,7 @@ export async function command(file: string, args: string[], input?: string): Pro
     if (!(error instanceof ExecaError)) throw error;
     throw commandError(file, args, error);
   }
-}
+};
 
 function commandError(file: string, args: string[], error: ExecaError): CommandError {
   const stderr = String(error.stderr ?? "").trim();

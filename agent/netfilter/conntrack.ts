@@ -1,38 +1,45 @@
-import { type Flow, parseFlows } from "../flows.ts";
-import { CommandError, command } from "./command.ts";
+import { type Flow, type FlowQuery, parseFlows } from "../flows.ts";
+import { familyOf } from "../desired.ts";
+import { type Command, CommandError, command } from "./command.ts";
 
-/**
- * The flows to these magic IPs that can still carry something: UDP, and established TCP. A busy node remembers tens of
- * thousands of TCP connections that are over.
- * @throws {CommandError}
- */
-export async function listFlows(ipAddresses: string[]): Promise<Flow[]> {
-  const [only, ...others] = ipAddresses;
-  const narrowed = only !== undefined && others.length === 0 ? ["--orig-dst", only] : [];
-  const list = (...filter: string[]) => command("conntrack", ["-L", "-f", "ipv4", ...narrowed, ...filter]);
-  const listings = [await list("-p", "udp"), await list("-p", "tcp", "--state", "ESTABLISHED")];
-  const wanted = new Set(ipAddresses);
-  return listings.flatMap(parseFlows).filter(({ ipAddress }) => wanted.has(ipAddress));
-}
+/** The flows that the node's connection tracking knows. */
+export class Conntrack {
+  constructor(readonly run: Command = command) {}
 
-/** Ends every flow of this kind. @throws {CommandError} */
-export async function deleteFlows({ protocol, ipAddress, port, replyIp, replyPort }: Flow): Promise<void> {
-  const original = ["--orig-dst", ipAddress, "--orig-port-dst", String(port)];
-  const reply = ["--reply-src", replyIp, "--reply-port-src", String(replyPort)];
-  await deleting(["-D", "-f", "ipv4", "-p", protocol, ...original, ...reply]);
-}
+  /**
+   * The flows to these magic IPs that can still carry something: of TCP only the established ones, because a busy node
+   * remembers tens of thousands of connections that are over.
+   * @throws {CommandError}
+   */
+  async flows({ family, protocol, ipAddresses }: FlowQuery): Promise<Flow[]> {
+    const [only, ...others] = ipAddresses;
+    const narrowed = only !== undefined && others.length === 0 ? ["--orig-dst", only] : [];
+    const state = protocol === "tcp" ? ["--state", "ESTABLISHED"] : [];
+    const listing = await this.run("conntrack", ["-L", "-f", family, "-p", protocol, ...narrowed, ...state]);
+    const wanted = new Set(ipAddresses);
+    return parseFlows(listing).filter(({ ipAddress }) => wanted.has(ipAddress));
+  }
 
-/** Ends every flow to the magic IP. @throws {CommandError} */
-export async function deleteFlowsTo(ipAddress: string): Promise<void> {
-  await deleting(["-D", "-f", "ipv4", "--orig-dst", ipAddress]);
-}
+  /** Ends every flow of this kind. @throws {CommandError} */
+  async end({ protocol, ipAddress, port, replyIp, replyPort }: Flow): Promise<void> {
+    const ports =
+      port === undefined ? [] : ["--orig-port-dst", String(port), "--reply-port-src", String(replyPort)];
+    const reply = ["--reply-src", replyIp];
+    await this.#delete(ipAddress, ["-p", protocol, ...reply, ...ports]);
+  }
 
-/** conntrack exits with 1 when nothing matched, which is success: what should be gone is gone. */
-async function deleting(args: string[]): Promise<void> {
-  try {
-    await command("conntrack", args);
-  } catch (error) {
-    if (error instanceof CommandError && error.stderr.includes("0 flow entries have been deleted")) return;
-    throw error;
+  /** Ends every flow to the magic IP. @throws {CommandError} */
+  async endAll(ipAddress: string): Promise<void> {
+    await this.#delete(ipAddress, []);
+  }
+
+  /** conntrack exits with 1 when nothing matched, which is success: what should be gone is gone. */
+  async #delete(ipAddress: string, filter: string[]): Promise<void> {
+    try {
+      await this.run("conntrack", ["-D", "-f", familyOf(ipAddress), "--orig-dst", ipAddress, ...filter]);
+    } catch (error) {
+      if (error instanceof CommandError && error.stderr.includes("0 flow entries have been deleted")) return;
+      throw error;
+    }
   }
 }

@@ -1,60 +1,9 @@
-import type { Protocol } from "../config.ts";
-import type { Binding, DesiredState } from "../desired.ts";
+import { bindingName, type Binding, type DesiredState } from "../desired.ts";
+import { chainsOf } from "./chains.ts";
+import { liveElements, type NamedObject, objectsOf, targetElements } from "./objects.ts";
 
-/**
- * The chains never change; bindings are elements of maps and sets, so one rule serves any number of them.
- *
- * - nat at -110, before kube-proxy's and iptables' -100: with equal numbers the order would be that of registration.
- *   Numbers, because nft 1.0.6 refuses `dstnat` in the output hook.
- * - guard runs after the destination NAT (which the kernel does at -100 whatever a nat chain's priority is): a packet
- *   that still has a magic IP as destination found no binding. Refusing it in forward and in output lets pods and the
- *   node fail in milliseconds, keeps it off the uplink, and leaves no un-NATed conntrack entry that would outlive it.
- * - its second half cuts flows to a pod that left the live set, in the transaction that removes it. It looks at our
- *   own ports only, so that another installation may use the same IP on other ports.
- * - hairpin: a target that dials its own magic IP would get an answer from itself without the masquerade.
- */
-const chains = `
-	chain nat-prerouting {
-		type nat hook prerouting priority -110; policy accept;
-		dnat ip to ip daddr . meta l4proto . th dport map @targets4
-	}
-
-	chain nat-output {
-		type nat hook output priority -110; policy accept;
-		dnat ip to ip daddr . meta l4proto . th dport map @targets4
-	}
-
-	chain nat-postrouting {
-		type nat hook postrouting priority 90; policy accept;
-		ct original ip daddr @ips4 ip saddr . ip daddr @hairpin4 masquerade
-	}
-
-	chain filter-forward {
-		type filter hook forward priority -10; policy accept;
-		jump guard
-	}
-
-	chain filter-output {
-		type filter hook output priority -10; policy accept;
-		jump guard
-	}
-
-	chain guard {
-		ip daddr @ips4 jump refuse
-		ct direction original ct original ip daddr @ips4 jump stale
-	}
-
-	chain stale {
-		ct original ip daddr . ip daddr @live4 return
-		meta l4proto tcp ct original proto-dst @tcp-ports jump refuse
-		meta l4proto udp ct original proto-dst @udp-ports jump refuse
-	}
-
-	chain refuse {
-		meta l4proto tcp counter reject with tcp reset
-		counter reject with icmpx port-unreachable
-	}
-`;
+/** Packets and bytes that elements of sets have counted, by `set key`. */
+export type ElementCounts = Map<string, { packets: number; bytes: number }>;
 
 /** The name of an installation's table, in family inet. The instance is validated where it is configured. */
 export function tableName(instance: string): string {
@@ -63,16 +12,17 @@ export function tableName(instance: string): string {
 
 /**
  * The whole table as nft text, for one `nft -f -`: add, delete and define make one transaction that replaces the table
- * of this installation whatever stood in it, or leaves everything as it was.
+ * of this installation whatever stood in it, or leaves everything as it was. Bindings go on counting from `counts`.
  */
-export function ruleset(instance: string, state: DesiredState): string {
-  const name = tableName(instance);
+export function ruleset(state: DesiredState, counts: ElementCounts = new Map()): string {
+  const name = tableName(state.instance);
+  const objects = objectsOf(state);
   return [
     `table inet ${name}`,
     `delete table inet ${name}`,
     `table inet ${name} {`,
-    ...objects(state),
-    `${chains.trimEnd()}\n}\n`,
+    ...objects.map((object) => objectText(object, counts)),
+    `${chainsOf(state, objects).trimEnd()}\n}\n`,
   ].join("\n");
 }
 
@@ -82,48 +32,87 @@ export function removal(instance: string): string {
   return `table inet ${name}\ndelete table inet ${name}\n`;
 }
 
-function objects({ bindings, live }: DesiredState): string[] {
-  const served = bindings.filter(({ target }) => target !== undefined);
-  return [
-    object(
-      "map targets4",
-      "ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service",
-      served.map(targetElement),
-      "counter",
-    ),
-    object(
-      "set ips4",
-      "ipv4_addr",
-      bindings.map(({ ipAddress }) => ipAddress),
-    ),
-    object("set tcp-ports", "inet_service", portNumbers(bindings, "tcp")),
-    object("set udp-ports", "inet_service", portNumbers(bindings, "udp")),
-    object(
-      "set live4",
-      "ipv4_addr . ipv4_addr",
-      live.map(({ ipAddress, podIp }) => `${ipAddress} . ${podIp}`),
-    ),
-    object(
-      "set hairpin4",
-      "ipv4_addr . ipv4_addr",
-      live.map(({ podIp }) => `${podIp} . ${podIp}`),
-    ),
-  ];
+/**
+ * The transaction that brings the table from one state to another by elements: "" when there is nothing to do, undefined
+ * when more than elements differ, as after a change of the configuration. Its cost is that of what changed.
+ */
+export function difference(before: DesiredState, after: DesiredState): string | undefined {
+  if (!sameFrame(before, after)) return undefined;
+  const changes = new Changes();
+  after.bindings.forEach((binding, index) => {
+    const old = before.bindings[index];
+    if (old !== undefined && old !== binding)
+      changes.take(...targetElements(old), targetElements(binding)[1]);
+  });
+  if (before.live !== after.live) {
+    const old = liveElements(before);
+    for (const [set, elements] of liveElements(after)) changes.take(set, old.get(set) ?? [], elements);
+  }
+  return changes.text(tableName(after.instance));
 }
 
-function targetElement({ ipAddress, protocol, port, target }: Binding): string {
-  return `${ipAddress} . ${protocol} . ${port} : ${target?.ip} . ${target?.port}`;
+/** Elements to delete and to add, by set or map. */
+class Changes {
+  #removed = new Map<string, string[]>();
+  #added = new Map<string, string[]>();
+
+  take(name: string, before: Iterable<string>, after: Iterable<string>): void {
+    const old = new Set(before);
+    const young = new Set(after);
+    append(this.#removed, name, old.difference(young));
+    append(this.#added, name, young.difference(old));
+  }
+
+  /** Deletions first: a key has one element at a time. */
+  text(table: string): string {
+    const line = (verb: string, name: string, elements: string[]) =>
+      `${verb} element inet ${table} ${name} { ${elements.join(", ")} }\n`;
+    return [
+      ...[...this.#removed].map(([name, elements]) => line("delete", name, elements)),
+      ...[...this.#added].map(([name, elements]) => line("add", name, elements)),
+    ].join("");
+  }
 }
 
-function portNumbers(bindings: Binding[], protocol: Protocol): string[] {
-  return bindings.filter((binding) => binding.protocol === protocol).map(({ port }) => String(port));
+function append(map: Map<string, string[]>, name: string, elements: Set<string>): void {
+  if (elements.size > 0) map.set(name, [...(map.get(name) ?? []), ...elements]);
 }
 
-function object(name: string, type: string, elements: string[], flags = ""): string {
-  const distinct = [...new Set(elements)].toSorted();
-  const lines = [`	${name} {`, `		type ${type}`];
-  if (flags !== "") lines.push(`		${flags}`);
-  if (distinct.length > 0)
-    lines.push(`		elements = {\n${distinct.map((element) => `			${element}`).join(",\n")}\n		}`);
+/** Whether the table differs in nothing but the elements that pods change. */
+function sameFrame(a: DesiredState, b: DesiredState): boolean {
+  const settings = ({ instance, hostClients, uplinks, masquerade }: DesiredState) =>
+    JSON.stringify([instance, hostClients, uplinks, masquerade]);
+  return (
+    a.bindings.length === b.bindings.length &&
+    a.bindings.every((binding, index) => sameFrontend(binding, b.bindings[index])) &&
+    settings(a) === settings(b)
+  );
+}
+
+function sameFrontend(a: Binding, b: Binding | undefined): boolean {
+  if (a === b) return true;
+  return (
+    b !== undefined &&
+    bindingName(a) === bindingName(b) &&
+    a.loadBalance === b.loadBalance &&
+    a.whenNoTarget === b.whenNoTarget
+  );
+}
+
+function objectText(
+  { name, kind, type, flags, counter, elements }: NamedObject,
+  counts: ElementCounts,
+): string {
+  const lines = [`	${kind} ${name} {`, `		${type}`];
+  if (flags.length > 0) lines.push(`		flags ${flags.join(",")}`);
+  if (counter) lines.push("		counter");
+  const texts = counter
+    ? elements.map((element) => counted(element, counts.get(`${name} ${element}`)))
+    : elements;
+  if (texts.length > 0) lines.push(`		elements = {\n${texts.map((element) => `			${element}`).join(",\n")}\n		}`);
   return [...lines, "	}\n"].join("\n");
+}
+
+function counted(element: string, count: { packets: number; bytes: number } | undefined): string {
+  return count === undefined ? element : `${element} counter packets ${count.packets} bytes ${count.bytes}`;
 }

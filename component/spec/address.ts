@@ -1,69 +1,112 @@
-import { parseIpv4, reservedFor } from "./ipv4";
+import { type Cidr, cidrComplaint, cidrContains, parseCidr } from "./cidr";
+import { Claims } from "./claims";
+import type { Fault } from "./fault";
+import { canonicalIp, type Ip, parseIp } from "./ip";
+import { type PortSpec, portsFaults } from "./ports";
+import { reservedFor } from "./reserved";
 import { parseSelector, SelectorError } from "./selector";
 
-/** Transport protocols of a port, spelled as in a Kubernetes Service. */
-export const Protocol = { TCP: "TCP", UDP: "UDP" } as const;
-export type Protocol = (typeof Protocol)[keyof typeof Protocol];
+export type { Fault } from "./fault";
+export { type PortSpec, Protocol } from "./ports";
 
-/** One port of a magic IP, as it stands in the agent's configuration and in the chart's values. */
-export interface PortSpec {
-  /** For people and outputs; unique within the address. */
-  name?: string;
-  /** What clients dial, 1–65535. */
-  port: number;
-  /** Where the target listens: a number, or the name of a container port of the target. Default: `port`. */
-  targetPort?: number | string;
-  /** Default: TCP. */
-  protocol?: string;
-}
+/** What a client gets while no pod of its node can serve: an error at once, nothing, or the network's own answer. */
+export const WhenNoTarget = { Reject: "Reject", Drop: "Drop", Pass: "Pass" } as const;
+export type WhenNoTarget = (typeof WhenNoTarget)[keyof typeof WhenNoTarget];
 
 /** One magic IP with its selector and ports. */
 export interface AddressSpec {
-  /** The magic IP: a unicast IPv4 address that nothing else on the node claims. */
+  /** The magic IP: a unicast IPv4 or IPv6 address that nothing else on the node claims. */
   ipAddress: string;
+  /** A second magic IP for the same targets and ports: an IPv6 address beside the IPv4 one. Default: none. */
+  ipv6Address?: string;
   /** The namespace in which targets are looked for. Default: `default`. */
   namespace?: string;
   /** Label selector of the targets, in the syntax of `kubectl -l`. */
   selector: string;
-  ports: PortSpec[];
+  /** Default: none, and so the whole IP, every protocol and port of it. */
+  ports?: PortSpec[];
   /** Accept targets on the host network, whose port on the node's own IP any process may hold. Default: false. */
   hostNetworkTargets?: boolean;
+  /** Spread new connections over all ready pods of the node instead of giving the newest all of them. Default: false. */
+  loadBalance?: boolean;
+  /** Default: Reject. */
+  whenNoTarget?: string;
 }
 
-/** What is wrong with one value. */
-export interface Fault {
-  /** The property, as `addresses[0].ports[1].port`. */
-  path: string;
-  /** What is wrong with the value, what the value is, and what would be right. */
-  reason: string;
-}
+const examples = { ipv4: "169.254.210.210", ipv6: "fd00:210::210" };
 
-/** Every fault of the addresses, in their order; none when they can be installed as they are. */
-export function addressFaults(addresses: AddressSpec[]): Fault[] {
-  if (addresses.length === 0)
-    return [{ path: "addresses", reason: "is empty: at least one address is needed" }];
-  const claimed = new Map<string, string>();
-  return addresses.flatMap((address, index) => {
+/**
+ * Every fault of the addresses, in their order; none when they can be installed as they are. Where `allowedCidrs` are
+ * given, every magic IP must lie in one of them.
+ */
+export function addressFaults(addresses: AddressSpec[], allowedCidrs: string[] = []): Fault[] {
+  const claims = new Claims();
+  const notAllowed = allowance(allowedCidrs);
+  const none =
+    addresses.length === 0 ? [{ path: "addresses", reason: "is empty: at least one address is needed" }] : [];
+  const faults = addresses.flatMap((address, index) => {
     const path = `addresses[${index}]`;
     return [
-      ...ipAddressFaults(address.ipAddress, `${path}.ipAddress`),
+      ...ipAddressFaults(address.ipAddress, `${path}.ipAddress`, notAllowed),
+      ...ipv6AddressFaults(address, `${path}.ipv6Address`, notAllowed),
       ...namespaceFaults(address.namespace, `${path}.namespace`),
       ...selectorFaults(address.selector, `${path}.selector`),
-      ...portsFaults(address, path, claimed),
+      ...whenNoTargetFaults(address.whenNoTarget, `${path}.whenNoTarget`),
+      ...portsFaults(address.ports ?? [], `${path}.ports`),
+      ...claims.faultsOf(address, path),
     ];
+  });
+  return [...cidrFaults(allowedCidrs), ...none, ...faults];
+}
+
+/** Says what is wrong with an IP that may not be used here; undefined when it may. */
+type Complaint = (ip: Ip) => string | undefined;
+
+/** Nothing is held against an IP as long as one of the blocks cannot be read. */
+function allowance(allowedCidrs: string[]): Complaint {
+  const blocks = allowedCidrs.map(parseCidr).filter((block): block is Cidr => block !== undefined);
+  if (blocks.length === 0 || blocks.length < allowedCidrs.length) return () => undefined;
+  return (ip) =>
+    blocks.some((block) => cidrContains(block, ip))
+      ? undefined
+      : `is in none of the allowedCidrs: choose an address in ${allowedCidrs.join(", ")}`;
+}
+
+function cidrFaults(allowedCidrs: string[]): Fault[] {
+  return allowedCidrs.flatMap((text, index) => {
+    const reason = cidrComplaint(text);
+    return reason === undefined ? [] : [{ path: `allowedCidrs[${index}]`, reason }];
   });
 }
 
-function ipAddressFaults(ipAddress: string, path: string): Fault[] {
-  const parsed = parseIpv4(ipAddress);
-  if (parsed === undefined) {
-    return [
-      { path, reason: `"${ipAddress}" is not an IPv4 address: write four numbers 0–255, as 169.254.210.210` },
-    ];
+function ipAddressFaults(text: string, path: string, notAllowed: Complaint): Fault[] {
+  const ip = parseIp(text);
+  if (ip === undefined) return [{ path, reason: notAnIp(text, text.includes(":") ? "ipv6" : "ipv4") }];
+  const owner = reservedFor(ip);
+  if (owner !== undefined) {
+    const reason = `${text} is reserved for ${owner}: choose another, as ${examples[ip.family]}`;
+    return [{ path, reason }];
   }
-  const owner = reservedFor(parsed);
-  if (owner === undefined) return [];
-  return [{ path, reason: `${ipAddress} is reserved for ${owner}: choose another, as 169.254.210.210` }];
+  const complaint = notAllowed(ip);
+  return complaint === undefined ? [] : [{ path, reason: `${text} ${complaint}` }];
+}
+
+function ipv6AddressFaults(address: AddressSpec, path: string, notAllowed: Complaint): Fault[] {
+  const { ipAddress, ipv6Address } = address;
+  if (ipv6Address === undefined) return [];
+  if (!ipv6Address.includes(":")) return [{ path, reason: notAnIp(ipv6Address, "ipv6") }];
+  if (parseIp(ipAddress)?.family === "ipv6") {
+    const reason = `${ipv6Address} is set beside ipAddress ${canonicalIp(ipAddress)}, which is an IPv6 address already: leave one of them out, or write an IPv4 address there`;
+    return [{ path, reason }];
+  }
+  return ipAddressFaults(ipv6Address, path, notAllowed);
+}
+
+function notAnIp(text: string, family: Ip["family"]): string {
+  if (family === "ipv4")
+    return `"${text}" is not an IPv4 address: write four numbers 0–255, as ${examples.ipv4}`;
+  const zone = text.includes("%") ? " without a zone" : "";
+  return `"${text}" is not an IPv6 address: write up to eight groups of hexadecimal digits${zone}, as ${examples.ipv6}`;
 }
 
 /** RFC 1123 label, as the API server demands of a namespace's name. */
@@ -87,76 +130,7 @@ function selectorFaults(selector: string, path: string): Fault[] {
   }
 }
 
-function portsFaults(address: AddressSpec, addressPath: string, claimed: Map<string, string>): Fault[] {
-  if (address.ports.length === 0) {
-    return [
-      { path: `${addressPath}.ports`, reason: "is empty: at least one port is needed, as [{port: 8126}]" },
-    ];
-  }
-  const names = new Map<string, string>();
-  return address.ports.flatMap((port, index) => {
-    const path = `${addressPath}.ports[${index}]`;
-    return [
-      ...portNumberFaults(port.port, `${path}.port`),
-      ...targetPortFaults(port.targetPort, `${path}.targetPort`),
-      ...protocolFaults(port.protocol, `${path}.protocol`),
-      ...duplicateFaults(
-        `${address.ipAddress}:${port.port}/${port.protocol ?? "TCP"}`,
-        `${path}.port`,
-        claimed,
-      ),
-      ...(port.name === undefined ? [] : portNameFaults(port.name, `${path}.name`, names)),
-    ];
-  });
-}
-
-function portNumberFaults(port: number, path: string): Fault[] {
-  if (Number.isInteger(port) && port >= 1 && port <= 65535) return [];
-  return [{ path, reason: `${port} is not a port: write a whole number from 1 to 65535` }];
-}
-
-function targetPortFaults(targetPort: number | string | undefined, path: string): Fault[] {
-  if (targetPort === undefined) return [];
-  if (typeof targetPort === "number") return portNumberFaults(targetPort, path);
-  if (isPortName(targetPort)) return [];
-  return [
-    {
-      path,
-      reason: `"${targetPort}" is neither a port number from 1 to 65535 nor the name of a container port, as apm`,
-    },
-  ];
-}
-
-function protocolFaults(protocol: string | undefined, path: string): Fault[] {
-  if (protocol === undefined || Object.hasOwn(Protocol, protocol)) return [];
-  return [{ path, reason: `"${protocol}" is not a protocol: write TCP or UDP` }];
-}
-
-function duplicateFaults(claim: string, path: string, claimed: Map<string, string>): Fault[] {
-  const first = claimed.get(claim);
-  claimed.set(claim, first ?? path);
-  return first === undefined
-    ? []
-    : [{ path, reason: `${claim} is taken by ${first}: a port can lead to one target only` }];
-}
-
-function portNameFaults(name: string, path: string, names: Map<string, string>): Fault[] {
-  if (!isPortName(name)) {
-    return [
-      {
-        path,
-        reason: `"${name}" is no port name: at most 15 lower-case letters, digits and "-", with a letter, as apm`,
-      },
-    ];
-  }
-  const first = names.get(name);
-  names.set(name, first ?? path);
-  return first === undefined
-    ? []
-    : [{ path, reason: `"${name}" is the name of ${first} too: names are unique within an address` }];
-}
-
-/** RFC 6335 service name, as the API server demands of a container port's name. */
-function isPortName(name: string): boolean {
-  return /^[a-z0-9-]{1,15}$/.test(name) && /[a-z]/.test(name) && !/^-|-$|--/.test(name);
+function whenNoTargetFaults(whenNoTarget: string | undefined, path: string): Fault[] {
+  if (whenNoTarget === undefined || Object.hasOwn(WhenNoTarget, whenNoTarget)) return [];
+  return [{ path, reason: `"${whenNoTarget}" is no answer to clients: write Reject, Drop or Pass` }];
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ConfigError, configFromEnvironment, parseConfig } from "../../agent/config.ts";
-import { address } from "./state.ts";
+import { address, config } from "./state.ts";
 
 function faults(read: () => unknown): string[] {
   try {
@@ -20,12 +20,90 @@ describe("a configuration file", () => {
     const { addresses, ...rest } = parseConfig(
       "addresses: [{ipAddress: 169.254.210.210, selector: app=x, ports: [{port: 1}]}]",
     );
-    expect(rest).toEqual({ instance: "default", healthPort: 61000, pollInterval: 600, verbose: false });
-    expect(addresses[0]).toMatchObject({
-      namespace: "default",
-      hostNetworkTargets: false,
-      ports: [{ port: 1, targetPort: 1, protocol: "tcp" }],
+    expect(rest).toEqual({
+      ...{ instance: "default", healthPort: 61000, pollInterval: 600, verbose: false },
+      ...{ backend: "auto", hostClients: true, outsideGuard: true, masquerade: "auto" },
     });
+    expect(addresses).toEqual([
+      {
+        ipAddresses: ["169.254.210.210"],
+        namespace: "default",
+        selector: "app=x",
+        requirements: [{ key: "app", operator: "In", values: ["x"] }],
+        hostNetworkTargets: false,
+        loadBalance: false,
+        whenNoTarget: "reject",
+        ports: [{ name: undefined, port: 1, endPort: 1, targetPort: 1, protocol: "tcp" }],
+      },
+    ]);
+  });
+
+  it("has both IPs of an address, as the kernel writes them", () => {
+    const ipsOf = (changes: Record<string, unknown>) =>
+      config({ addresses: [address(changes)] }).addresses[0]?.ipAddresses;
+    expect(ipsOf({ ipAddress: "FD00:0210:0:0::210" })).toEqual(["fd00:210::210"]);
+    expect(ipsOf({ ipv6Address: "fd00:210:0::211" })).toEqual(["169.254.210.210", "fd00:210::211"]);
+  });
+
+  it.each([{ ports: undefined }, { ports: [] }])("takes an address with %j for a whole IP", (changes) => {
+    expect(config({ addresses: [address(changes)] }).addresses[0]?.ports).toEqual([]);
+  });
+
+  it.each([
+    [
+      { port: 8000, endPort: 8010 },
+      { port: 8000, endPort: 8010, targetPort: undefined, protocol: "tcp" },
+    ],
+    [
+      { port: 80, endPort: 80 },
+      { port: 80, endPort: 80, targetPort: 80, protocol: "tcp" },
+    ],
+    [
+      { port: 80, targetPort: "http" },
+      { port: 80, endPort: 80, targetPort: "http", protocol: "tcp" },
+    ],
+    [
+      { port: 80, protocol: "SCTP" },
+      { port: 80, endPort: 80, targetPort: 80, protocol: "sctp" },
+    ],
+  ])("reads the port %j", (written, read) => {
+    const [port] = config({ addresses: [address({ ports: [written] })] }).addresses[0]?.ports ?? [];
+    expect(port).toEqual({ name: undefined, ...read });
+  });
+
+  it.each([
+    ["Reject", "reject"],
+    ["Drop", "drop"],
+    ["Pass", "pass"],
+  ])("knows the answer %s to clients without a target", (whenNoTarget, read) => {
+    const [first] = config({ addresses: [address({ whenNoTarget, loadBalance: true })] }).addresses;
+    expect(first).toMatchObject({ whenNoTarget: read, loadBalance: true });
+  });
+
+  it("takes what is set for the whole installation", () => {
+    const set = { backend: "iptables", hostClients: false, outsideGuard: false, masquerade: "always" };
+    expect(config({ ...set, allowedCidrs: ["169.254.0.0/16"] })).toMatchObject(set);
+  });
+
+  it.each([
+    [{ backend: "ipvs" }, 'backend: "ipvs" is not known: write auto, nftables or iptables'],
+    [{ masquerade: "never" }, 'masquerade: "never" is not known: write auto or always'],
+    [{ hostClients: "no" }, 'hostClients: "no" is the wrong kind of value: true or false is needed'],
+    [{ outsideGuard: 0 }, "outsideGuard: 0 is the wrong kind of value: true or false is needed"],
+    [
+      { allowedCidrs: "10.0.0.0/8" },
+      'allowedCidrs: "10.0.0.0/8" is the wrong kind of value: a list is needed',
+    ],
+    [
+      { allowedCidrs: ["10.1.2.3/8"] },
+      'allowedCidrs[0]: "10.1.2.3/8" is not the first address of its block: write 10.0.0.0/8',
+    ],
+    [
+      { allowedCidrs: ["10.0.0.0/8", "fd00::/8"] },
+      "addresses[0].ipAddress: 169.254.210.210 is in none of the allowedCidrs: choose an address in 10.0.0.0/8, fd00::/8",
+    ],
+  ])("with %j is refused with a reason", (changes, message) => {
+    expect(faults(() => config(changes))).toEqual([message]);
   });
 
   it.each([
@@ -53,10 +131,42 @@ describe("a configuration file", () => {
       { ports: [{ port: 80 }, { port: 80 }] },
       "addresses[0].ports[1].port: 169.254.210.210:80/TCP is taken by addresses[0].ports[0].port: a port can lead to one target only",
     ],
-    [{ ports: [] }, "addresses[0].ports: is empty: at least one port is needed, as [{port: 8126}]"],
+    [
+      { ipAddress: "fe80::1" },
+      "addresses[0].ipAddress: fe80::1 is reserved for link-local traffic, which needs a zone and is never forwarded: choose another, as fd00:210::210",
+    ],
+    [
+      { ipv6Address: "169.254.210.211" },
+      'addresses[0].ipv6Address: "169.254.210.211" is not an IPv6 address: write up to eight groups of hexadecimal digits, as fd00:210::210',
+    ],
+    [
+      { ports: [{ port: 80, endPort: 79 }] },
+      "addresses[0].ports[0].endPort: 79 is less than port 80: write the last port of the range, 80 to 65535",
+    ],
+    [
+      { ports: [{ port: 80, endPort: 90, targetPort: 80 }] },
+      "addresses[0].ports[0].targetPort: 80 is set beside endPort 90: a range keeps its port numbers, so leave the target port out",
+    ],
+    [
+      { ports: [{ port: 80, endPort: "90" }] },
+      'addresses[0].ports[0].endPort: "90" is the wrong kind of value: a number is needed',
+    ],
+    [
+      { ports: [{ port: 85 }, { port: 80, endPort: 90 }] },
+      "addresses[0].ports[1].port: 169.254.210.210:80-90/TCP is taken by addresses[0].ports[0].port (85): a port can lead to one target only",
+    ],
+    [{ ports: null }, "addresses[0].ports: null is the wrong kind of value: a list is needed"],
+    [
+      { whenNoTarget: "reject" },
+      'addresses[0].whenNoTarget: "reject" is no answer to clients: write Reject, Drop or Pass',
+    ],
+    [
+      { loadBalance: "yes" },
+      'addresses[0].loadBalance: "yes" is the wrong kind of value: true or false is needed',
+    ],
     [
       { ports: [{ port: 80, protocol: "ICMP" }] },
-      'addresses[0].ports[0].protocol: "ICMP" is not a protocol: write TCP or UDP',
+      'addresses[0].ports[0].protocol: "ICMP" is not a protocol: write TCP, UDP or SCTP',
     ],
     [
       { ports: [{ port: 80, targetPort: "no such port" }] },
@@ -128,6 +238,66 @@ describe("the environment of the ancestor", () => {
       port: 80,
       targetPort: 9411,
     });
+  });
+
+  it("has a second IP, a range, an answer to clients, a spread and a backend", () => {
+    const { addresses, backend, verbose } = configFromEnvironment({
+      ...env,
+      ...{ MAGIC_IPV6: "fd00:210::210", PORT: "8000-8010", WHEN_NO_TARGET: "drop", LOAD_BALANCE: "true" },
+      ...{ BACKEND: "iptables", VERBOSE: "1" },
+    });
+    expect({ backend, verbose }).toEqual({ backend: "iptables", verbose: true });
+    expect(addresses[0]).toMatchObject({
+      ipAddresses: ["169.254.210.210", "fd00:210::210"],
+      whenNoTarget: "drop",
+      loadBalance: true,
+      ports: [{ port: 8000, endPort: 8010, targetPort: undefined }],
+    });
+  });
+
+  it.each([{ PORT: "all" }, { PORT: "ALL" }, { PORT: "", MAGIC_PORT: "all" }])(
+    "is for the whole IP with %j",
+    (more) => {
+      expect(configFromEnvironment({ ...env, ...more }).addresses[0]?.ports).toEqual([]);
+    },
+  );
+
+  it.each<[NodeJS.ProcessEnv, string]>([
+    [
+      { PORT: "all", TARGET_PORT: "80" },
+      'TARGET_PORT: "80" is set beside PORT=all, every port of every protocol: leave it out',
+    ],
+    [
+      { MAGIC_PORT: "all" },
+      'PORT: "8126" is set beside MAGIC_PORT=all, every port of every protocol: leave it out',
+    ],
+    [
+      { PORT: "all", PROTOCOL: "udp" },
+      'PROTOCOL: "udp" is set beside PORT=all, every port of every protocol: leave it out',
+    ],
+    [
+      { PORT: "8010-8000" },
+      "PORT: 8000 is less than port 8010: write the last port of the range, 8010 to 65535",
+    ],
+    [
+      { MAGIC_PORT: "8000-8010" },
+      "PORT: 8126 is set beside endPort 8010: a range keeps its port numbers, so leave the target port out",
+    ],
+    [{ MAGIC_PORT: "70000" }, "MAGIC_PORT: 70000 is not a port: write a whole number from 1 to 65535"],
+    [{ PORT: "8000-" }, 'PORT: "8000-" is the wrong kind of value: a number is needed'],
+    [
+      { MAGIC_IPV6: "fe80::1" },
+      "MAGIC_IPV6: fe80::1 is reserved for link-local traffic, which needs a zone and is never forwarded: choose another, as fd00:210::210",
+    ],
+    [
+      { WHEN_NO_TARGET: "refuse" },
+      'WHEN_NO_TARGET: "refuse" is no answer to clients: write Reject, Drop or Pass',
+    ],
+    [{ LOAD_BALANCE: "on" }, 'LOAD_BALANCE: "on" is the wrong kind of value: true or false is needed'],
+    [{ VERBOSE: "on" }, 'VERBOSE: "on" is the wrong kind of value: true or false is needed'],
+    [{ BACKEND: "ipvs" }, 'BACKEND: "ipvs" is not known: write auto, nftables or iptables'],
+  ])("with %j is refused with a reason", (more, message) => {
+    expect(faults(() => configFromEnvironment({ ...env, ...more }))).toEqual([message]);
   });
 
   it("names the variables in its faults", () => {

@@ -11,6 +11,7 @@ function api(answer: object | Error): Api {
       expect(path).toBe("/apis/apps/v1/namespaces/kube-system/daemonsets/dd-agent");
       return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer as T);
     },
+    post: () => Promise.reject(new Error("nothing is posted at the end")),
     watch: () => {
       throw new Error("nothing is watched at the end");
     },

@@ -1,13 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { desired } from "../../agent/desired.ts";
+import { bindingName, type Claim, desired } from "../../agent/desired.ts";
 import type { Pod } from "../../agent/pod.ts";
+import { node } from "./node-facts.ts";
 import { address, config, pod } from "./state.ts";
 
 const chosen = (pods: Pod[], of = config()) =>
-  desired(of, "node-1", pods).bindings.map(({ target }) => target?.name);
+  desired(of, node, pods).bindings.map(
+    ({ targets }) => targets.map(({ name }) => name).join(" ") || undefined,
+  );
 const problems = (pods: Pod[], of = config()) =>
-  desired(of, "node-1", pods).problems.map(({ message }) => message);
-const live = (pods: Pod[], of = config()) => desired(of, "node-1", pods).live.map(({ podIp }) => podIp);
+  desired(of, node, pods).problems.map(({ message }) => message);
+const live = (pods: Pod[], of = config()) => desired(of, node, pods).live.map(({ podIp }) => podIp);
 
 describe("which pod becomes the target", () => {
   it("is the ready one on this node that matches the selector in the namespace", () => {
@@ -71,7 +74,7 @@ describe("which pod becomes the target", () => {
       { name: "apm", protocol: "udp", port: 1 },
       { name: "apm", protocol: "tcp", port: 8126 },
     ];
-    expect(desired(named, "node-1", [pod("x", { namedPorts: ports })]).bindings[0]?.target?.port).toBe(8126);
+    expect(desired(named, node, [pod("x", { namedPorts: ports })]).bindings[0]?.targets[0]?.port).toBe(8126);
     expect(problems([pod("x")], named)).toEqual([
       "169.254.210.210:8126/tcp has no target on this node: monitoring/x has no tcp container port named apm",
     ]);
@@ -106,4 +109,105 @@ describe("the live set", () => {
   it("never has a pod that ended: its IP may be another pod's by now", () => {
     expect(live([pod("a", { phase: "Succeeded" }), pod("b", { phase: "Failed" })])).toEqual([]);
   });
+});
+
+describe("an address with", () => {
+  const dual = config({ addresses: [address({ ipv6Address: "fd00:210::210", ports: [{ port: 80 }] })] });
+
+  it("two families leads each to the pod's IP of that family", () => {
+    const { bindings, problems } = desired(dual, node, [pod("a", { ips: ["10.244.1.7", "FD00:0:0::7"] })]);
+    expect(bindings.map(({ ipAddress, targets }) => [ipAddress, targets[0]?.ip])).toEqual([
+      ["169.254.210.210", "10.244.1.7"],
+      ["fd00:210::210", "fd00::7"],
+    ]);
+    expect(problems).toEqual([]);
+  });
+
+  it("two families serves the one that the cluster has, and says what is missing of the other", () => {
+    expect(chosen([pod("a")], dual)).toEqual(["a", undefined]);
+    expect(problems([pod("a")], dual)).toEqual([
+      "[fd00:210::210]:80/tcp has no target on this node: monitoring/a has no usable IPv6 address",
+    ]);
+  });
+
+  it.each(["fe80::1", "::1", "::ffff:10.0.0.1", "ff02::1", "nonsense"])(
+    "an IPv6 magic IP is never led to %s",
+    (ip) => {
+      expect(chosen([pod("a", { ips: ["10.244.1.7", ip] })], dual)[1]).toBeUndefined();
+    },
+  );
+
+  it("loadBalance leads to all ready pods, the newest first, and to draining ones only when there is no ready one", () => {
+    const spread = config({ addresses: [address({ loadBalance: true, ports: [{ port: 80 }] })] });
+    const pods = [
+      pod("a", { ips: ["10.244.1.1"] }),
+      pod("b", { ips: ["10.244.1.2"], created: "2026-11-02T00:00:00Z" }),
+      pod("draining", { ips: ["10.244.1.3"], terminating: true }),
+      pod("unready", { ips: ["10.244.1.4"], ready: false }),
+    ];
+    expect(chosen(pods, spread)).toEqual(["b a"]);
+    expect(chosen(pods.slice(2), spread)).toEqual(["draining"]);
+  });
+
+  it("no ports is a whole IP, and a range keeps the port that was dialed", () => {
+    const wide = config({
+      addresses: [
+        address({ ports: [] }),
+        address({ ipAddress: "169.254.210.211", ports: [{ port: 8000, endPort: 8010 }] }),
+      ],
+    });
+    const { bindings } = desired(wide, node, [pod("a")]);
+    expect(bindings.map(bindingName)).toEqual(["169.254.210.210", "169.254.210.211:8000-8010/tcp"]);
+    expect(bindings.map(({ targets }) => targets[0]?.port)).toEqual([undefined, undefined]);
+  });
+});
+
+describe("what another installation of the node has", () => {
+  const claim = {
+    instance: "other",
+    ipAddress: "169.254.210.210",
+    protocol: "tcp",
+    port: 80,
+    endPort: 80,
+  } as const;
+  const claimed = (claims: Claim[]) => desired(config(), node, [pod("a")], claims);
+
+  it("is left to it, with a problem that names it", () => {
+    const { bindings, problems } = claimed([claim]);
+    expect(bindings.map(bindingName)).toEqual(["169.254.210.210:80/udp"]);
+    expect(problems).toMatchObject([{ code: "CONFLICT", binding: "169.254.210.210:80/tcp" }]);
+    expect(problems[0]?.message).toContain("belongs to the installation other on this node");
+  });
+
+  it("is a port within its range, and every port of its whole IP", () => {
+    expect(claimed([{ ...claim, port: 1, endPort: 100 }]).bindings).toHaveLength(1);
+    expect(claimed([{ ...claim, protocol: undefined, port: 0, endPort: 65535 }])).toMatchObject({
+      bindings: [],
+      live: [],
+    });
+  });
+
+  it("is not the same port of another protocol or IP", () => {
+    expect(
+      claimed([
+        { ...claim, protocol: "sctp" },
+        { ...claim, ipAddress: "169.254.210.9" },
+      ]).bindings,
+    ).toHaveLength(2);
+  });
+});
+
+it("what stays as it was stays the same object, so that a change costs what changed", () => {
+  const two = config({
+    addresses: [address(), address({ ipAddress: "169.254.210.211", selector: "app=web" })],
+  });
+  const echo = pod("a");
+  const before = desired(two, node, [echo, pod("b", { labels: { app: "web" } })]);
+  const after = desired(two, node, [echo, pod("c", { labels: { app: "web" }, ips: ["10.244.1.9"] })]);
+  expect(after.bindings.map((binding, index) => binding === before.bindings[index])).toEqual([
+    true,
+    true,
+    false,
+    false,
+  ]);
 });

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { desired } from "../../agent/desired.ts";
-import { parseFlows, staleFlows } from "../../agent/flows.ts";
-import { config, pod } from "./state.ts";
+import type { Pod } from "../../agent/pod.ts";
+import { flowQueries, parseFlows, staleFlows } from "../../agent/flows.ts";
+import { node } from "./node-facts.ts";
+import { address, config, pod } from "./state.ts";
 
 const udp = (reply: string) =>
   `udp      17 29 src=10.244.1.5 dst=169.254.210.210 sport=40000 dport=80 src=${reply} dst=10.244.1.5 sport=8080 dport=40000 mark=0 use=1`;
@@ -10,7 +12,7 @@ const tcp = (reply: string) =>
 const unanswered =
   "udp      17 29 src=10.244.1.5 dst=169.254.210.210 sport=40001 dport=80 [UNREPLIED] src=169.254.210.210 dst=10.244.1.5 sport=80 dport=40001 mark=0 use=1";
 
-const state = desired(config(), "node-1", [
+const state = desired(config(), node, [
   pod("new", { created: "2026-11-02T00:00:00Z", ips: ["10.244.1.8"] }),
   pod("draining", { terminating: true, ips: ["10.244.1.7"] }),
 ]);
@@ -39,9 +41,50 @@ describe("which flows are ended", () => {
     expect(stale(udp("10.244.1.7"), udp("10.244.1.7").replace("40000", "40009"))).toHaveLength(1);
   });
 
-  it("nothing of lines that are no TCP or UDP flow", () => {
-    expect(
-      parseFlows("icmp     1 29 src=10.0.0.1 dst=10.0.0.2 type=8 code=0 id=1\n\nconntrack v1.4.7"),
-    ).toEqual([]);
+  it("nothing of lines that are no flow", () => {
+    expect(parseFlows("conntrack v1.4.7 (conntrack-tools): 3 flow entries have been shown.\n\n")).toEqual([]);
   });
+});
+
+describe("of a whole IP", () => {
+  const whole = desired(
+    config({
+      addresses: [
+        address({ ports: [] }),
+        address({ selector: "app=web", ports: [{ port: 80, targetPort: 8080, protocol: "UDP" }] }),
+      ],
+    }),
+    node,
+    [pod("a", { ips: ["10.244.1.8"] }), pod("b", { labels: { app: "web" }, ips: ["10.244.1.9"] })],
+  );
+  const stale = (line: string) => staleFlows(parseFlows(line), whole);
+  const echo = (reply: string) =>
+    `icmp     1 29 src=10.244.1.5 dst=169.254.210.210 type=8 code=0 id=7 src=${reply} dst=10.244.1.5 type=0 code=0 id=7 mark=0 use=1`;
+
+  it("an echo request follows the target", () => {
+    expect(stale(echo("10.244.1.7"))).toMatchObject([{ protocol: "icmp", port: undefined }]);
+    expect(stale(echo("10.244.1.8"))).toEqual([]);
+  });
+
+  it("a port of its own follows its own target", () => {
+    expect(stale(udp("10.244.1.9"))).toEqual([]);
+    expect(stale(udp("10.244.1.8"))).toHaveLength(1);
+  });
+
+  it("any other port keeps its number", () => {
+    const other = udp("10.244.1.8").replace("dport=80 ", "dport=8080 ");
+    expect(stale(other)).toEqual([]);
+  });
+
+  it("conntrack is asked for every protocol that it serves, and else only for what is configured", () => {
+    expect(flowQueries(whole).map(({ protocol }) => protocol)).toEqual(["tcp", "udp", "sctp", "icmp"]);
+    expect(flowQueries(state).map(({ protocol }) => protocol)).toEqual(["tcp", "udp"]);
+  });
+});
+
+it("a flow that the network answers is left alone while its address lets it pass, and a UDP one only until a target comes", () => {
+  const passing = config({ addresses: [address({ whenNoTarget: "Pass" })] });
+  const of = (pods: Pod[]) => staleFlows(parseFlows(unanswered), desired(passing, node, pods));
+  expect(of([])).toEqual([]);
+  expect(of([pod("a")])).toHaveLength(1);
 });

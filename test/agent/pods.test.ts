@@ -33,6 +33,8 @@ class ScriptedApi implements Api {
     return { metadata: { resourceVersion: "100" }, items } as T;
   }
 
+  async post(): Promise<void> {}
+
   async *watch<T>(path: string, query: Query, signal: AbortSignal): AsyncGenerator<T> {
     this.asked.push({ kind: "watch", path, query });
     const events = this.watches.shift();

@@ -1,40 +1,42 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Pod } from "../../agent/pod.ts";
-import { type Applied, type Kernel, reconcile } from "../../agent/reconcile.ts";
+import type { DesiredState } from "../../agent/desired.ts";
+import { reconcile, type Rules } from "../../agent/reconcile.ts";
+import { node } from "./node-facts.ts";
 import { config, pod } from "./state.ts";
 
-/** Remembers what it is given, and lists it as it is. */
-class RememberingKernel implements Kernel {
-  table: string | undefined;
+const settings = config();
+
+/** Remembers what it is given, and holds it as long as nobody else touches it. */
+class RememberingRules implements Rules {
+  state: DesiredState | undefined;
   writes = 0;
 
-  async apply(ruleset: string): Promise<void> {
-    this.table = ruleset;
+  async write(state: DesiredState): Promise<void> {
+    this.state = state;
     this.writes++;
   }
 
-  async list(): Promise<string | undefined> {
-    return this.table;
+  async holds(): Promise<boolean> {
+    return this.state !== undefined;
   }
 
-  async flows(): Promise<never[]> {
-    return [];
+  get targets(): (string | undefined)[] {
+    return this.state?.bindings.map(({ targets }) => targets[0]?.ip) ?? [];
   }
-
-  async endFlows(): Promise<void> {}
 }
 
-let kernel: RememberingKernel;
-let last: Applied | undefined;
+let rules: RememberingRules;
+let last: DesiredState | undefined;
 
-async function pass(pods: Pod[], verify = false) {
-  const sync = await reconcile({ config: config(), nodeName: "node-1", pods, last, verify }, kernel);
-  last = sync.applied;
+async function pass(pods: Pod[], verify = false, on = node) {
+  const sync = await reconcile({ config: settings, node: on, pods, claims: [], last, verify }, rules);
+  last = sync.state;
   return sync.outcome;
 }
 
 beforeEach(() => {
-  kernel = new RememberingKernel();
+  rules = new RememberingRules();
   last = undefined;
 });
 
@@ -46,23 +48,29 @@ describe("the kernel is written to", () => {
   it("when a binding leads elsewhere", async () => {
     await pass([pod("a")]);
     expect(await pass([pod("b", { ips: ["10.244.1.8"] })])).toBe("changed");
-    expect(kernel.table).toContain("10.244.1.8 . 8080");
+    expect(rules.targets).toEqual(["10.244.1.8", "10.244.1.8"]);
   });
 
   it("when a pod leaves the live set, although the target stays", async () => {
     const old = pod("old", { created: "2026-10-01T10:00:00Z", ips: ["10.244.1.8"] });
     await pass([pod("a"), old]);
     expect(await pass([pod("a"), { ...old, phase: "Failed" }])).toBe("changed");
-    expect(kernel.table).not.toContain("10.244.1.8");
+    expect(rules.state?.live).toHaveLength(1);
   });
 
   it("when somebody else did, and it is looked at", async () => {
     await pass([pod("a")]);
-    kernel.table = undefined;
+    rules.state = undefined;
     expect(await pass([pod("a")])).toBe("same");
     expect(await pass([pod("a")], true)).toBe("repaired");
-    expect(kernel.table).toContain("10.244.1.7 . 8080");
+    expect(rules.targets[0]).toBe("10.244.1.7");
   });
+});
+
+it("the kernel is written to when the node's uplinks change", async () => {
+  await pass([pod("a")]);
+  expect(await pass([pod("a")], true, { ...node, uplinks: ["eth1"] })).toBe("changed");
+  expect(rules.state?.uplinks).toEqual(["eth1"]);
 });
 
 describe("the kernel is left alone", () => {
@@ -70,7 +78,7 @@ describe("the kernel is left alone", () => {
     await pass([pod("a")]);
     expect(await pass([pod("a")])).toBe("same");
     expect(await pass([pod("a")], true)).toBe("same");
-    expect(kernel.writes).toBe(1);
+    expect(rules.writes).toBe(1);
   });
 
   it("for a pod that runs and is not ready yet, so that its readiness finds the way free", async () => {
@@ -78,7 +86,7 @@ describe("the kernel is left alone", () => {
     await pass([pod("a")]);
     expect(await pass([pod("a"), coming])).toBe("same");
     expect(await pass([pod("a"), { ...coming, ready: true }])).toBe("changed");
-    expect(kernel.table).toContain("169.254.210.210 . 10.244.1.8");
+    expect(rules.state?.live).toContainEqual({ ipAddress: "169.254.210.210", podIp: "10.244.1.8" });
   });
 
   it("until the next look, when such a pod stays unready", async () => {
@@ -86,6 +94,6 @@ describe("the kernel is left alone", () => {
     await pass([pod("a")]);
     await pass([pod("a"), coming]);
     expect(await pass([pod("a"), coming], true)).toBe("changed");
-    expect(kernel.table).toContain("169.254.210.210 . 10.244.1.8");
+    expect(rules.state?.live).toContainEqual({ ipAddress: "169.254.210.210", podIp: "10.244.1.8" });
   });
 });

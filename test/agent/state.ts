@@ -2,7 +2,9 @@ import { type Config, parseConfig } from "../../agent/config.ts";
 import type { Pod } from "../../agent/pod.ts";
 
 /** A valid configuration of one address with an HTTP and a UDP port, changed as a test needs it. */
-export function config(changes: { addresses?: unknown[]; instance?: string } = {}): Config {
+export function config(
+  changes: { addresses?: unknown[]; instance?: string; [field: string]: unknown } = {},
+): Config {
   return parseConfig(JSON.stringify({ instance: "test.echo", addresses: [address()], ...changes }), "a test");
 }
 

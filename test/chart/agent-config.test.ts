@@ -5,6 +5,8 @@ import { oneAddress, only, render } from "./render.ts";
 const configOf = async (values: object) =>
   parseConfig(only(await render({ values }), "ConfigMap").data["config.yaml"]);
 
+const allowed = ["10.0.0.0/8", "fd00::/8"];
+
 describe("the rendered configuration, read by the agent's own parser", () => {
   it("has every default in it", async () => {
     expect(await configOf(oneAddress())).toEqual({
@@ -12,14 +14,20 @@ describe("the rendered configuration, read by the agent's own parser", () => {
       healthPort: expect.any(Number),
       pollInterval: 600,
       verbose: false,
+      backend: "auto",
+      hostClients: true,
+      outsideGuard: true,
+      masquerade: "auto",
       addresses: [
         {
-          ipAddress: "169.254.210.210",
+          ipAddresses: ["169.254.210.210"],
           namespace: "default",
           selector: "app=dd-agent",
           requirements: [{ key: "app", operator: "In", values: ["dd-agent"] }],
           hostNetworkTargets: false,
-          ports: [{ name: undefined, port: 8126, targetPort: 8126, protocol: "tcp" }],
+          loadBalance: false,
+          whenNoTarget: "reject",
+          ports: [{ name: undefined, port: 8126, endPort: 8126, targetPort: 8126, protocol: "tcp" }],
         },
       ],
     });
@@ -27,26 +35,49 @@ describe("the rendered configuration, read by the agent's own parser", () => {
 
   it("has everything in it that was set", async () => {
     const address = {
-      ipAddress: "10.1.2.3",
       namespace: "monitoring",
       selector: "app in (a, b), !canary",
       hostNetworkTargets: true,
-      ports: [
-        { name: "apm", port: 8126, targetPort: "traceport" },
-        { name: "statsd", port: 8125, targetPort: 18125, protocol: "UDP" },
-      ],
+      loadBalance: true,
     };
+    const ports = [
+      { name: "apm", port: 8126, targetPort: "traceport" },
+      { name: "statsd", port: 8125, targetPort: 18125, protocol: "UDP" },
+      { name: "rpc", port: 8000, endPort: 8010, protocol: "SCTP" },
+    ];
+    const others = {
+      ...{ pollInterval: 60, verbose: true, healthPort: 61500 },
+      ...({ backend: "iptables", hostClients: false, outsideGuard: false, masquerade: "always" } as const),
+    };
+    const ips = { ipAddress: "10.1.2.3", ipv6Address: "fd00:210::210" };
     const config = await configOf(
-      oneAddress(address, { pollInterval: 60, verbose: true, healthPort: 61500 }),
+      oneAddress({ ...address, ...ips, ports, whenNoTarget: "Drop" }, { ...others, allowedCidrs: allowed }),
     );
-    expect(config).toMatchObject({ healthPort: 61500, pollInterval: 60, verbose: true });
+    expect(config).toMatchObject(others);
     expect(config.addresses[0]).toMatchObject({
       ...address,
+      ipAddresses: ["10.1.2.3", "fd00:210::210"],
+      whenNoTarget: "drop",
       ports: [
-        { name: "apm", port: 8126, targetPort: "traceport", protocol: "tcp" },
-        { name: "statsd", port: 8125, targetPort: 18125, protocol: "udp" },
+        { name: "apm", port: 8126, endPort: 8126, targetPort: "traceport", protocol: "tcp" },
+        { name: "statsd", port: 8125, endPort: 8125, targetPort: 18125, protocol: "udp" },
+        { name: "rpc", port: 8000, endPort: 8010, targetPort: undefined, protocol: "sctp" },
       ],
     });
+  });
+
+  it("has the blocks that addresses must lie in, and the agent keeps to them", async () => {
+    await expect(configOf(oneAddress({}, { allowedCidrs: allowed }))).rejects.toThrow(
+      "addresses[0].ipAddress: 169.254.210.210 is in none of the allowedCidrs: choose an address in 10.0.0.0/8, fd00::/8",
+    );
+  });
+
+  it.each([
+    ["without ports", { ports: undefined }],
+    ["with an empty list of ports", { ports: [] }],
+  ])("is for the whole IP %s", async (_, changes) => {
+    const config = await configOf(oneAddress({ ipAddress: "fd00:210::210", ...changes }));
+    expect(config.addresses[0]).toMatchObject({ ipAddresses: ["fd00:210::210"], ports: [] });
   });
 
   it.each(["1e3", "0x1f", "on", "null"])("takes the port name %s for the text that it is", async (name) => {

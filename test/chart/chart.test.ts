@@ -28,8 +28,22 @@ const twoAddresses = {
       selector: "app=otel",
       ports: [{ port: 4317 }],
     },
+    {
+      ipAddress: "169.254.210.213",
+      ipv6Address: "fd00:210::213",
+      selector: "app=sip",
+      whenNoTarget: "Drop",
+      ports: [{ name: "media", port: 10000, endPort: 10099, protocol: "UDP" }],
+    },
+    { ipAddress: "fd00:210::214", selector: "app=lab", loadBalance: true },
   ],
 };
+
+/** Values with addresses that are all the same but for what is told of each. */
+function addressesLike(...changes: object[]): object {
+  const same = { ipAddress: "169.254.210.210", selector: "app=dd-agent", ports: [{ port: 8126 }] };
+  return { addresses: changes.map((change) => ({ ...same, ...change })) };
+}
 
 const podSpec = (manifests: Manifest[]) => only(manifests, "DaemonSet").spec.template.spec;
 const container = (manifests: Manifest[]) => podSpec(manifests).containers[0];
@@ -73,9 +87,42 @@ describe("the chart", () => {
     );
   });
 
-  it("lets TCP and UDP share a port number", async () => {
-    const ports = [{ port: 53 }, { port: 53, protocol: "UDP" }];
-    await expect(render({ values: oneAddress({ ports }) })).resolves.toBeDefined();
+  it.each([
+    ["TCP and UDP share a port number", [{ ports: [{ port: 53 }, { port: 53, protocol: "UDP" }] }]],
+    ["a whole IP take what an address with ports leaves", [{}, { ports: undefined }]],
+    ["a range have one port", [{ ports: [{ port: 53, endPort: 53 }] }]],
+  ])("lets %s", async (_, addresses) => {
+    await expect(render({ values: addressesLike(...addresses) })).resolves.toBeDefined();
+  });
+
+  it.each([
+    [
+      "two addresses that are the same whole IP",
+      addressesLike({ ports: [] }, { ports: undefined }),
+      "addresses[1].ipAddress: 169.254.210.210 is taken by addresses[0].ipAddress, which has no ports either: list the ports of one of them, or choose another address",
+    ],
+    [
+      "a port that is claimed twice by the second IP",
+      addressesLike({ ipv6Address: "fd00:210::1" }, { ipAddress: "fd00:210::1" }),
+      "addresses[1].ports[0].port: [fd00:210::1]:8126/TCP is taken by addresses[0].ports[0].port",
+    ],
+    [
+      "two IPv6 addresses in one",
+      oneAddress({ ipAddress: "fd00:210::1", ipv6Address: "fd00:210::2" }),
+      "addresses[0].ipv6Address: fd00:210::2 is set beside ipAddress fd00:210::1, which is an IPv6 address already: leave one of them out, or write an IPv4 address there",
+    ],
+    [
+      "a range that ends before it begins",
+      oneAddress({ ports: [{ port: 80, endPort: 79 }] }),
+      "addresses[0].ports[0].endPort: 79 is less than port 80: write the last port of the range, 80 to 65535",
+    ],
+    [
+      "a range with a target port",
+      oneAddress({ ports: [{ port: 80, endPort: 90, targetPort: "http" }] }),
+      "addresses[0].ports[0].targetPort: http is set beside endPort 90: a range keeps its port numbers, so leave the target port out",
+    ],
+  ])("refuses %s", async (_, values, message) => {
+    await expect(render({ values })).rejects.toThrow(message);
   });
 });
 
@@ -89,6 +136,30 @@ describe("the agent's pod", () => {
       capabilities: { drop: ["ALL"], add: ["NET_ADMIN"] },
     });
     expect(podSpec(manifests).securityContext).toEqual({ seccompProfile: { type: "RuntimeDefault" } });
+  });
+
+  it.each(["auto", "nftables"])("has no more than that with the backend %s", async (backend) => {
+    const manifests = await render({ values: oneAddress({}, { backend }) });
+    expect(container(manifests).securityContext.capabilities.add).toEqual(["NET_ADMIN"]);
+    expect(podSpec(manifests).volumes).toHaveLength(1);
+  });
+
+  it("has with the backend iptables what iptables-legacy needs: raw sockets, and the lock of the node", async () => {
+    const manifests = await render({ values: oneAddress({}, { backend: "iptables" }) });
+    expect(container(manifests).securityContext).toMatchObject({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ["ALL"], add: ["NET_ADMIN", "NET_RAW"] },
+    });
+    expect(podSpec(manifests).volumes).toContainEqual({
+      name: "xtables-lock",
+      hostPath: { path: "/run/xtables.lock", type: "FileOrCreate" },
+    });
+    expect(container(manifests).volumeMounts).toContainEqual({
+      name: "xtables-lock",
+      mountPath: "/run/xtables.lock",
+      readOnly: false,
+    });
   });
 
   it("runs on every Linux node, is the last to be evicted, and is replaced a tenth of the nodes at a time", async () => {
@@ -180,7 +251,7 @@ describe("a configuration", () => {
 });
 
 describe("the rights", () => {
-  it("are namespaced: pods in each namespace with targets, once, and the DaemonSet itself", async () => {
+  it("are namespaced: pods in each namespace with targets, once, and in its own the DaemonSet and events", async () => {
     const manifests = await render({ values: twoAddresses });
     const roles = manifests.filter(({ kind }) => kind === "Role");
     expect(roles.map(({ metadata, rules }) => [metadata.namespace, metadata.name, rules])).toEqual([
@@ -194,6 +265,7 @@ describe("the rights", () => {
             resourceNames: [only(manifests, "DaemonSet").metadata.name],
             verbs: ["get"],
           },
+          { apiGroups: [""], resources: ["events"], verbs: ["create"] },
         ],
       ],
       ...["default", "monitoring"].map((namespace) => [

@@ -179,7 +179,7 @@ describe("while a target is replaced", () => {
     say(`  readiness in the API → traffic through the magic IP: ${distribution(delays)}`);
     expect(delays).toHaveLength(10 * cluster.nodes.length);
     expect(Math.max(...delays)).toBeLessThan(5_000);
-  });
+  }, 240_000);
 
   it("no new connection fails on a rollout that starts the new pod first, and UDP follows", async () => {
     const surging = { namespace, name: "echo", image: BASE_IMAGE, drainSeconds: 2 };
@@ -196,7 +196,9 @@ describe("while a target is replaced", () => {
       expect(calls.filter(({ node }) => node !== caller.node)).toEqual([]);
       expect(calls.at(-1)?.uid).toBe(uid);
       const datagrams = await udp.end();
-      expect(datagrams.filter(({ error }) => error !== undefined).length).toBeLessThanOrEqual(1);
+      // One may be under way when its flow ends: its answer has no flow to come back by.
+      const lost = datagrams.filter(({ error }) => error !== undefined);
+      expect(lost.slice(1), JSON.stringify(lost)).toEqual([]);
       expect(datagrams.at(-1)?.uid).toBe(uid);
     }
   });
@@ -279,42 +281,65 @@ describe("a configuration that is wrong", () => {
 });
 
 describe("helm install alone", () => {
-  it("works beside the other installation, and helm uninstall leaves nothing", async () => {
-    const helm = async (...args: string[]) =>
-      (await execa(await helmPath(), args, { env: { KUBECONFIG: cluster.kubeconfig } })).stdout;
-    const values = {
-      addresses: [
-        {
-          ipAddress: "169.254.210.212",
-          namespace,
-          selector: "app=echo",
-          ports: [{ port: 80, targetPort: 8080 }],
-        },
-      ],
-    };
-    const chart = new URL("../../component/chart", import.meta.url).pathname;
-    const notes = await helm(
-      "install",
-      "plain",
-      chart,
-      "-n",
-      "kube-system",
-      "--set-json",
-      `addresses=${JSON.stringify(values.addresses)}`,
-      "--wait",
-      "--timeout",
-      "120s",
+  const chart = new URL("../../component/chart", import.meta.url).pathname;
+  const helm = async (...args: string[]) =>
+    (
+      await execa(await helmPath(), [...args, "-n", "kube-system"], {
+        env: { KUBECONFIG: cluster.kubeconfig },
+      })
+    ).stdout;
+  const install = (release: string, address: Record<string, unknown>, ...flags: string[]) => {
+    const addresses = JSON.stringify([{ namespace, selector: "app=echo", ...address }]);
+    return helm("install", release, chart, "--set-json", `addresses=${addresses}`, ...flags);
+  };
+  const uninstall = async (release: string) => {
+    await helm("uninstall", release, "--wait");
+    await until(async () =>
+      (await tables()).some((table) => table.includes(`kube-system.${release}`)) ? undefined : true,
     );
+  };
+
+  it("works beside the other installation, IPv4 only where the cluster has no IPv6, and uninstall leaves nothing", async () => {
+    const address = { ipAddress: "169.254.210.212", ipv6Address: "fd00:210::212" };
+    const ports = [{ port: 80, targetPort: 8080 }];
+    const notes = await install("plain", { ...address, ports }, "--wait", "--timeout", "120s");
     expect(notes).toContain("169.254.210.212:80");
     for (const caller of await callers(cluster, namespace)) {
       expect(await callFrom(cluster, namespace, caller, "tcp", "169.254.210.212", 80)).toMatchObject({
         node: caller.node,
       });
     }
-    await helm("uninstall", "plain", "-n", "kube-system", "--wait");
-    await until(async () =>
-      (await tables()).some((table) => table.includes("kube-system.plain")) ? undefined : true,
+    expect(await kubectl("logs -n kube-system daemonset/plain-magic-ip-address")).toMatch(
+      /\[fd00:210::212\]:80\/tcp has no target on this node: .* has no usable IPv6 address; refused/,
     );
+    await uninstall("plain");
+  });
+
+  it("that claims an address of another installation leaves it alone, says so in readiness, log and event, and loses nothing", async () => {
+    await install("second", { ipAddress: magicIp, ports: [{ port: 80, targetPort: 1 }] });
+    const said = `${magicIp}:80/tcp belongs to the installation kube-system.telemetry on this node`;
+    const event = await until(async () => {
+      const events = await kubectl(
+        "get events -n kube-system --field-selector reason=MagicIpConflict -o json",
+      );
+      return events.includes(said) ? events : undefined;
+    });
+    expect(event).toContain('"name": "second-magic-ip-address"');
+    expect(await kubectl("logs -n kube-system daemonset/second-magic-ip-address")).toContain(said);
+    expect(
+      await kubectl("get daemonset/second-magic-ip-address -n kube-system -o jsonpath={.status.numberReady}"),
+    ).toBe("0");
+    for (const caller of await callers(cluster, namespace)) {
+      expect(await callFrom(cluster, namespace, caller, "tcp", magicIp, 80)).toMatchObject({
+        node: caller.node,
+      });
+    }
+    await uninstall("second");
+    for (const caller of await callers(cluster, namespace)) {
+      expect(await callFrom(cluster, namespace, caller, "tcp", magicIp, 80)).toMatchObject({
+        node: caller.node,
+      });
+    }
   });
 });
 

@@ -37,6 +37,17 @@ describe("MagicIpAddress", () => {
     expect((await chartOf(resources, "outputs")).namespace).toBe("infra");
   });
 
+  it.each([
+    ["in brackets for IPv6", { ipAddress: "FD00:210::0:210" }, "[fd00:210::210]:8126"],
+    ["the IP alone for a whole IP", { ports: undefined }, "169.254.210.210"],
+    ["the IP alone for a whole IPv6 address", { ipAddress: "fd00:210::210", ports: [] }, "fd00:210::210"],
+    ["the first port of a range", { ports: [{ port: 8000, endPort: 8010 }] }, "169.254.210.210:8000"],
+    ["the IPv4 one of two", { ipv6Address: "fd00:210::210" }, "169.254.210.210:8126"],
+  ])("has an endpoint that is %s", async (what, changes, endpoint) => {
+    const magicIp = new MagicIpAddress(what.replace(/\W/g, "-").toLowerCase(), { ...minimal, ...changes });
+    expect(await known(magicIp.endpoint)).toBe(endpoint);
+  });
+
   it("has the type token that Pulumi's plugin host demands", async () => {
     const urn = await known(new MagicIpAddress("token", minimal).urn);
     expect(urn).toContain("::magic-ip-address:index:MagicIpAddress::token");
@@ -106,6 +117,25 @@ describe("MagicIpAddresses", () => {
     });
     expect(await known(namespace)).toBe("kube-system");
     expect(await known(daemonSetName)).toBe("endpoints");
+  });
+
+  it("gives the endpoints of both families, and by its name that of the first", async () => {
+    const { endpoints } = new MagicIpAddresses("families", {
+      addresses: [
+        { ...minimal, ipv6Address: "fd00:210::210", ports: [{ name: "apm", port: 8126 }] },
+        { ...minimal, ipAddress: "fd00:210::211", ports: [{ name: "media", port: 8000, endPort: 8010 }] },
+        { ...minimal, ipAddress: "169.254.210.212", ipv6Address: "fd00:210::212", ports: [] },
+      ],
+    });
+    expect(await known(endpoints)).toEqual({
+      "169.254.210.210:8126": "169.254.210.210:8126",
+      "[fd00:210::210]:8126": "[fd00:210::210]:8126",
+      "[fd00:210::211]:8000": "[fd00:210::211]:8000",
+      "169.254.210.212": "169.254.210.212",
+      "fd00:210::212": "fd00:210::212",
+      apm: "169.254.210.210:8126",
+      media: "[fd00:210::211]:8000",
+    });
   });
 
   it("names the faults of each of its addresses", () => {

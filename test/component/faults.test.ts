@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, it } from "vitest";
-import { MagicIpAddress, type MagicIpAddressArgs } from "../../index.ts";
+import { MagicIpAddress, type MagicIpAddressArgs, MagicIpAddresses } from "../../index.ts";
 import { mockPulumi } from "./installation.ts";
 
 await mockPulumi();
@@ -51,7 +51,56 @@ const wrong: [string, object, string][] = [
     { namespace: "Monitoring" },
     'namespace: "Monitoring" is no namespace: at most 63 lower-case letters, digits and "-", as monitoring',
   ],
-  ["no ports", { ports: [] }, "ports: is empty: at least one port is needed, as [{port: 8126}]"],
+  [
+    "an IPv6 address with a zone",
+    { ipAddress: "fd00::1%eth0" },
+    'ipAddress: "fd00::1%eth0" is not an IPv6 address: write up to eight groups of hexadecimal digits without a zone, as fd00:210::210',
+  ],
+  [
+    "a link-local IPv6 address",
+    { ipv6Address: "fe80::1" },
+    "ipv6Address: fe80::1 is reserved for link-local traffic, which needs a zone and is never forwarded: choose another, as fd00:210::210",
+  ],
+  [
+    "a second IPv6 address",
+    { ipAddress: "fd00:210::210", ipv6Address: "fd00:210::211" },
+    "ipv6Address: fd00:210::211 is set beside ipAddress fd00:210::210, which is an IPv6 address already: leave one of them out, or write an IPv4 address there",
+  ],
+  [
+    "a number for the second address",
+    { ipv6Address: 1 },
+    'ipv6Address: 1 is not a string: write "fd00:210::210"',
+  ],
+  [
+    "another answer to clients",
+    { whenNoTarget: "Refuse" },
+    'whenNoTarget: "Refuse" is no answer to clients: write Reject, Drop or Pass',
+  ],
+  [
+    "a word for loadBalance",
+    { loadBalance: "yes" },
+    'loadBalance: "yes" is not a boolean: write true or false',
+  ],
+  [
+    "a range that ends before it begins",
+    port({ endPort: 8125 }),
+    "ports[0].endPort: 8125 is less than port 8126: write the last port of the range, 8126 to 65535",
+  ],
+  [
+    "a range with a target port",
+    port({ endPort: 8130, targetPort: 80 }),
+    "ports[0].targetPort: 80 is set beside endPort 8130: a range keeps its port numbers, so leave the target port out",
+  ],
+  [
+    "a range with a target port by name",
+    port({ endPort: 8130, targetPortName: "http" }),
+    'ports[0].targetPortName: "http" is set beside endPort 8130: a range keeps its port numbers, so leave the target port out',
+  ],
+  [
+    "a port in a range",
+    { ports: [{ port: 80, endPort: 90 }, { port: 85 }] },
+    "ports[1].port: 169.254.210.210:85/TCP is taken by ports[0].port (80-90): a port can lead to one target only",
+  ],
   [
     "ports that are no list",
     { ports: { port: 1 } },
@@ -73,8 +122,8 @@ const wrong: [string, object, string][] = [
   ],
   [
     "another protocol",
-    port({ protocol: "SCTP" }),
-    'ports[0].protocol: "SCTP" is not a protocol: write TCP or UDP',
+    port({ protocol: "ICMP" }),
+    'ports[0].protocol: "ICMP" is not a protocol: write TCP, UDP or SCTP',
   ],
   [
     "target port 0",
@@ -99,7 +148,7 @@ const wrong: [string, object, string][] = [
   [
     "a misspelt argument",
     port({ protcol: "UDP" }),
-    "ports[0].protcol: is not known: what can be set is name, port, targetPort, targetPortName, protocol",
+    "ports[0].protcol: is not known: what can be set is name, port, endPort, targetPort, targetPortName, protocol",
   ],
   [
     "an agent's namespace in capitals",
@@ -125,6 +174,31 @@ const wrong: [string, object, string][] = [
     "an impossible health port",
     { agent: { healthPort: 70000 } },
     "agent.healthPort: 70000 is not a port: write a whole number from 1 to 65535",
+  ],
+  [
+    "another backend",
+    { agent: { backend: "ipvs" } },
+    'agent.backend: "ipvs" is no backend: write auto, nftables or iptables',
+  ],
+  [
+    "another way to masquerade",
+    { agent: { masquerade: "never" } },
+    'agent.masquerade: "never" is no way to masquerade: write auto or always',
+  ],
+  [
+    "a word for hostClients",
+    { agent: { hostClients: "no" } },
+    'agent.hostClients: "no" is not a boolean: write true or false',
+  ],
+  [
+    "a block without its bits",
+    { agent: { allowedCidrs: ["169.254.0.0/16", "10.0.0.0"] } },
+    'agent.allowedCidrs[1]: "10.0.0.0" is not a CIDR: write address/bits, as 10.0.0.0/32 for this address only',
+  ],
+  [
+    "an address outside of what is allowed",
+    { agent: { allowedCidrs: ["10.0.0.0/8", "fd00::/8"] } },
+    "ipAddress: 169.254.210.210 is in none of the allowedCidrs: choose an address in 10.0.0.0/8, fd00::/8",
   ],
   [
     "a label that is a number",
@@ -173,12 +247,43 @@ describe("wrong arguments", () => {
   it("are printed by Pulumi without a stack trace", () => {
     expect(pulumi.RunError.isInstance(refusal({ selector: "" }))).toBe(true);
   });
+});
 
-  it("do not claim ports that are not known to be the same", () => {
-    const unknown = new Promise<number>(() => {});
-    expect(faults({ ports: [{ port: unknown }, { port: unknown }, { port: 0 }] })).toEqual([
-      "ports[2].port: 0 is not a port: write a whole number from 1 to 65535",
-    ]);
+describe("what is not known yet", () => {
+  const unknown = new Promise<never>(() => {});
+  const empty = "selector: is empty: it would select every pod: write it as for kubectl -l, as app=dd-agent";
+  /** The faults besides one that keeps the program from waiting for what never comes. */
+  const others = (changes: object) =>
+    faults({ ...changes, selector: "" })?.filter((fault) => fault !== empty);
+
+  it.each([
+    [[{ port: unknown }, { port: unknown }]],
+    [[{ port: unknown, endPort: 90 }, { port: 80 }]],
+    [[{ port: 79, endPort: unknown }, { port: 80 }]],
+  ])("claims no port: %#", (ports) => {
+    expect(others({ ports })).toEqual([]);
+  });
+
+  it("is no whole IP, where the ports are not known", () => {
+    const whole = { ipAddress: "169.254.210.210", selector: "a=b" };
+    const refusalOf = (address: MagicIpAddressArgs) => {
+      const wrong = { ...whole, ipAddress: "x" };
+      return () => new MagicIpAddresses("dd-agent", { addresses: [address, address, wrong] });
+    };
+    expect(refusalOf(whole)).toThrow(
+      "addresses[1].ipAddress: 169.254.210.210 is taken by addresses[0].ipAddress, which has no ports either: list the ports of one of them, or choose another address",
+    );
+    expect(refusalOf({ ...whole, ports: unknown })).toThrow("one argument is wrong");
+  });
+
+  it("holds nothing against an address, where it is one of the blocks that addresses must lie in", () => {
+    expect(others({ agent: { allowedCidrs: ["10.0.0.0/8", unknown] } })).toEqual([]);
+    expect(others({ agent: { allowedCidrs: unknown } })).toEqual([]);
+  });
+
+  it("lies in no block and outside of none, where it is an address itself", () => {
+    const agent = { allowedCidrs: ["169.254.0.0/16"] };
+    expect(others({ ipAddress: unknown, ipv6Address: unknown, agent })).toEqual([]);
   });
 });
 
@@ -188,6 +293,12 @@ describe("right arguments", () => {
     ["the longest name", {}, "a".repeat(53)],
     ["null for nothing", { namespace: null, agent: { image: null }, values: null }, "dd-agent"],
     ["one port number for TCP and UDP", { ports: [{ port: 53 }, { port: 53, protocol: "UDP" }] }, "dd-agent"],
+    ["no ports, for the whole IP", { ports: undefined }, "dd-agent"],
+    ["an empty list of ports, for the whole IP", { ports: [] }, "dd-agent"],
+    ["an IPv6 address", { ipAddress: "fd00:210::210" }, "dd-agent"],
+    ["one of each family", { ipv6Address: "fd00:210::210", loadBalance: true }, "dd-agent"],
+    ["a range", port({ endPort: 8130, protocol: "SCTP" }), "dd-agent"],
+    ["an answer to clients", { whenNoTarget: "Pass" }, "dd-agent"],
     ["everything", { agent: everything(), hostNetworkTargets: true, values: { affinity: {} } }, "dd-agent"],
   ])("%s", (_, changes, name) => {
     expect(faults(changes, name)).toBeUndefined();
@@ -203,6 +314,11 @@ function everything(): Required<NonNullable<MagicIpAddressArgs["agent"]>> {
     pollInterval: 60,
     verbose: true,
     healthPort: 61500,
+    backend: "iptables",
+    hostClients: false,
+    outsideGuard: false,
+    masquerade: "always",
+    allowedCidrs: ["169.254.210.0/24"],
     tolerations: [{ key: "a", operator: "Equal", value: "b", effect: "NoExecute", tolerationSeconds: 1 }],
     nodeSelector: { a: "b" },
     priorityClassName: "p",

@@ -12,7 +12,10 @@ beforeAll(async () => {
 });
 afterAll(() => built.remove());
 
-const exported = ["ImagePullPolicy", "MagicIpAddress", "MagicIpAddresses", "Protocol"];
+const exported = [
+  ...["Backend", "ImagePullPolicy", "MagicIpAddress", "MagicIpAddresses", "Masquerade", "Protocol"],
+  "WhenNoTarget",
+];
 
 describe("the built package", () => {
   const run = async (type: string, code: string) => {
@@ -62,7 +65,7 @@ describe("the package as a plugin for other languages", () => {
   });
 
   it("asks for as little as possible", () => {
-    expect(schema.resources[single]?.requiredInputs).toEqual(["ipAddress", "ports", "selector"]);
+    expect(schema.resources[single]?.requiredInputs).toEqual(["ipAddress", "selector"]);
     expect(schema.resources[several]?.requiredInputs).toEqual(["addresses"]);
   });
 
@@ -72,7 +75,10 @@ describe("the package as a plugin for other languages", () => {
       return [Object.keys(inputProperties).sort(), Object.keys(properties).sort()];
     };
     expect(fields(single)).toEqual([
-      ["agent", "hostNetworkTargets", "ipAddress", "namespace", "ports", "selector", "values"],
+      [
+        ...["agent", "hostNetworkTargets", "ipAddress", "ipv6Address", "loadBalance", "namespace", "ports"],
+        ...["selector", "values", "whenNoTarget"],
+      ],
       ["daemonSetName", "endpoint", "ipAddress", "namespace"],
     ]);
     expect(fields(several)).toEqual([
@@ -96,7 +102,10 @@ describe("the package as a plugin for other languages", () => {
   it("has enums where only some words will do", () => {
     const words = (type: string) =>
       schema.types[`magic-ip-address:index:${type}`]?.enum?.map(({ value }) => value);
-    expect(words("Protocol")).toEqual(["TCP", "UDP"]);
+    expect(words("Protocol")).toEqual(["TCP", "UDP", "SCTP"]);
+    expect(words("WhenNoTarget")).toEqual(["Reject", "Drop", "Pass"]);
+    expect(words("Backend")).toEqual(["auto", "nftables", "iptables"]);
+    expect(words("Masquerade")).toEqual(["auto", "always"]);
     expect(words("ImagePullPolicy")).toEqual(["Always", "IfNotPresent", "Never"]);
   });
 

@@ -42,6 +42,11 @@ describe("the chart's values", () => {
       imagePullSecrets: ["one", "two"],
       pollInterval: 60,
       verbose: false,
+      backend: "iptables" as const,
+      hostClients: false,
+      outsideGuard: false,
+      masquerade: "always" as const,
+      allowedCidrs: ["169.254.0.0/16"],
       tolerations: [{ key: "a" }],
     };
     expect(chartValues("x", { addresses: [], agent })).toEqual({
@@ -51,8 +56,27 @@ describe("the chart's values", () => {
       imagePullSecrets: [{ name: "one" }, { name: "two" }],
       pollInterval: 60,
       verbose: false,
+      backend: "iptables",
+      hostClients: false,
+      outsideGuard: false,
+      masquerade: "always",
+      allowedCidrs: ["169.254.0.0/16"],
       tolerations: [{ key: "a" }],
     });
+  });
+
+  it("have an address's arguments under the chart's names", () => {
+    const full = {
+      ...address,
+      ipv6Address: "fd00:210::210",
+      namespace: "monitoring",
+      hostNetworkTargets: true,
+      loadBalance: true,
+      whenNoTarget: "Pass" as const,
+      ports: [{ port: 8000, endPort: 8010, protocol: "SCTP" as const }],
+    };
+    const whole = { ipAddress: "fd00:210::211", selector: "app=x" };
+    expect(chartValues("x", { addresses: [full, whole] }).addresses).toEqual([full, whole]);
   });
 
   it("have one targetPort, whether it was given as a number or as a name", () => {
@@ -94,8 +118,22 @@ describe("the chart's values", () => {
       priorityClassName: "p",
       resources: { limits: { memory: "1Gi" } },
       podAnnotations: { a: "b" },
+      backend: "iptables" as const,
+      hostClients: false,
+      outsideGuard: false,
+      masquerade: "always" as const,
+      allowedCidrs: ["169.254.0.0/16", "fd00::/8"],
     };
-    const manifests = await render({ values: chartValues("dd-agent", { addresses: [address], agent }) });
+    const addresses = [
+      { ...address, ipv6Address: "fd00:210::210", loadBalance: true, whenNoTarget: "Drop" as const },
+      {
+        ...address,
+        ipAddress: "169.254.210.211",
+        ports: [{ port: 1, endPort: 2, protocol: "SCTP" as const }],
+      },
+      { ipAddress: "169.254.210.212", selector: "app=x" },
+    ];
+    const manifests = await render({ values: chartValues("dd-agent", { addresses, agent }) });
     const daemonSet = only(manifests, "DaemonSet", "dd-agent");
     expect(daemonSet.spec.template.spec).toMatchObject({
       nodeSelector: { a: "b", "kubernetes.io/os": "linux" },

@@ -1,191 +1,201 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { execa } from "execa";
+import type { Command } from "../../agent/netfilter/command.ts";
+import type { NodeFacts } from "../../agent/node.ts";
 import { ensurePackages } from "../support/debian.ts";
+import { type Answer, Caller, type Request, type Transport } from "./caller.ts";
+import { Calls } from "./calls.ts";
+import { Namespaces } from "./namespaces.ts";
+import { type Sighting, takeSightings, watchSightings } from "./sightings.ts";
+import { addNode, connectPod, nodeIps, type PodNetwork } from "./topology.ts";
 
-const clients = fileURLToPath(new URL("../clients/", import.meta.url));
+const echo = fileURLToPath(new URL("../clients/echo.mjs", import.meta.url));
 
-/** What one call from a namespace came back with. */
-export interface Answer {
-  pod?: string;
-  client?: string;
-  error?: string;
-  /** When it was called, milliseconds since 1970. */
-  at?: number;
-  milliseconds: number;
+/** What differs from node to node, and what the agent does not change. */
+export interface Switches {
+  /** Whether packets between two ports of a bridge pass netfilter, as kubelet's network plugins demand. */
+  bridgeNetfilter: { ipv4: boolean; ipv6: boolean };
+  /** Reverse path filter of the node and its pods: none, strict, loose. */
+  reversePathFilter: 0 | 1 | 2;
+  /** Whether conntrack picks up TCP connections from their middle. */
+  tcpLoose: boolean;
+  forwarding: { ipv4: boolean; ipv6: boolean };
 }
 
+const usual: Switches = {
+  bridgeNetfilter: { ipv4: true, ipv6: true },
+  reversePathFilter: 0,
+  tcpLoose: true,
+  forwarding: { ipv4: true, ipv6: true },
+};
+
 /**
- * A node made of network namespaces: a bridge with pods, as CNI's bridge plugin makes it, and an uplink to an outside
- * host that is the default gateway, so that a packet that leaks can be seen. Nothing of it touches the machine's own
- * network.
+ * A node made of network namespaces, with an IPv4 and an IPv6 address everywhere: pods on a bridge, on routed veths and
+ * on the host network, and an outside host. `node` and `outside` are callers like the pods.
  */
 export class TestNode {
-  #namespaces: string[] = [];
-  #servers: ChildProcess[] = [];
-  #nextPod = 2;
+  readonly #namespaces = new Namespaces();
+  readonly #networks = new Map<string, PodNetwork>();
+  readonly #servers: ChildProcess[] = [];
+  readonly #callers = new Map<string, Caller>();
+  #switches = usual;
+  #lastPod = 1;
 
-  private constructor(readonly id: string) {}
+  /** Runs tools as the node's agent does. */
+  readonly command: Command = this.#namespaces.command("node");
 
-  static async create(): Promise<TestNode> {
-    await ensurePackages(["nftables", "conntrack", "iproute2", "tcpdump"]);
-    const node = new TestNode(`mip${process.pid}${Math.floor(Math.random() * 1000)}`);
-    await node.#addNode();
+  private constructor() {}
+
+  static async create(switches: Partial<Switches> = {}): Promise<TestNode> {
+    await ensurePackages(["nftables", "iptables", "conntrack", "iproute2", "iputils-ping", "tcpdump"]);
+    const node = new TestNode();
+    await addNode(node.#namespaces);
+    await watchSightings(node.#namespaces, "node");
+    await node.set({ ...usual, ...switches });
     return node;
   }
 
-  /** Adds a pod and returns its IP. */
-  async addPod(name: string): Promise<string> {
-    const address = `10.9.0.${this.#nextPod++}`;
-    await this.#addNamespace(name);
-    await this.#connect(name, `v${this.#nextPod}`, address);
-    await this.in(name, ["ip", "route", "add", "default", "via", "10.9.0.1"]);
-    return address;
+  /** What the agent finds out about the node. */
+  get facts(): NodeFacts {
+    return { name: "node-1", uplinks: ["uplink"], bridgeNetfilter: this.#switches.bridgeNetfilter };
   }
 
-  /** Starts an echo server in a pod; it answers with the pod's name. */
-  async serve(pod: string, port: number): Promise<void> {
-    const server = spawn("nsenter", [`--net=${this.path(pod)}`, process.execPath, `${clients}echo.mjs`], {
-      env: { ...process.env, POD: pod, PORT: String(port) },
+  /** Changes how the node is set up; what is not named stays. */
+  async set(switches: Partial<Switches>): Promise<void> {
+    const before = this.#switches;
+    this.#switches = { ...before, ...switches };
+    const { bridgeNetfilter, reversePathFilter, tcpLoose, forwarding } = this.#switches;
+    await this.#namespaces.sysctl("node", {
+      "net.bridge.bridge-nf-call-iptables": Number(bridgeNetfilter.ipv4),
+      "net.bridge.bridge-nf-call-ip6tables": Number(bridgeNetfilter.ipv6),
+      "net.netfilter.nf_conntrack_tcp_loose": Number(tcpLoose),
+      "net.ipv4.ip_forward": Number(forwarding.ipv4),
+      "net.ipv6.conf.all.forwarding": Number(forwarding.ipv6),
+    });
+    if (reversePathFilter === before.reversePathFilter) return;
+    const filter = { "net.ipv4.conf.all.rp_filter": reversePathFilter };
+    const everywhere = ["node", ...this.#podNamespaces()];
+    await Promise.all(everywhere.map((name) => this.#namespaces.sysctl(name, filter)));
+  }
+
+  /** Adds a pod; returns its IPv4 and IPv6 address. */
+  async addPod(name: string, network: PodNetwork = "bridge"): Promise<string[]> {
+    this.#networks.set(name, network);
+    if (network === "host") return nodeIps;
+    await this.#namespaces.add(name);
+    await watchSightings(this.#namespaces, name);
+    return connectPod(this.#namespaces, name, ++this.#lastPod, network);
+  }
+
+  /** Starts an echo server in a pod; it answers with the pod's name and uid, as `pod(name)` of the states has it. */
+  async serve(pod: string, ports: number[], hosts: string[] = this.#hosts(pod)): Promise<void> {
+    const [file, args] = this.#namespaces.entering(this.#namespaceOf(pod));
+    const place = { PORT: ports.join(), HOST: hosts.join() };
+    const env = { ...process.env, ...place, POD: pod, POD_UID: `uid-${pod}` };
+    const server = spawn(file, [...args, process.execPath, echo], {
+      env,
       stdio: ["ignore", "pipe", "inherit"],
     });
     this.#servers.push(server);
-    await once(server.stdout, "data");
+    const ended = once(server, "exit").then(() => {
+      throw new Error(`the echo server of ${pod} ended; what it said stands above`);
+    });
+    ended.catch(() => {});
+    await Promise.race([once(server.stdout, "data"), ended]);
   }
 
-  /** Calls an address once from a pod, or from the node itself. */
-  async call(from: string, transport: "tcp" | "udp", address: string, port: number): Promise<Answer> {
-    const { stdout } = await this.in(from, [
-      process.execPath,
-      `${clients}call.mjs`,
-      transport,
-      address,
-      String(port),
-    ]);
-    return JSON.parse(stdout) as Answer;
+  /** Calls once from a pod, from the node itself, or from the outside host. */
+  call(
+    from: string,
+    transport: Transport,
+    address: string,
+    port = 0,
+    options: Partial<Request> = {},
+  ): Promise<Answer> {
+    const namespace = this.#namespaceOf(from);
+    const known = this.#callers.get(namespace);
+    const caller = known ?? new Caller(this.#namespaces.entering(namespace));
+    if (known === undefined) this.#callers.set(namespace, caller);
+    return caller.call({ transport, address, port, ...options });
   }
 
-  /** Calls every `interval` ms from one socket or with new connections, until ended. */
-  callAll(from: string, transport: "tcp" | "udp", address: string, port: number, interval: number) {
-    const args = [process.execPath, `${clients}call.mjs`, transport, address, String(port), String(interval)];
-    return new Calls(this.in(from, args, { reject: false }));
+  /** Calls every `interval` ms, TCP with new connections, UDP from one socket, until ended. */
+  callAll(from: string, transport: Transport, address: string, port: number, interval: number): Calls {
+    const entering = this.#namespaces.entering(this.#namespaceOf(from));
+    return new Calls(entering, transport, address, port, interval);
   }
 
-  /** Loads a transaction into the node's kernel. */
+  /** Who sent a pod something new since this was last asked, as `10.9.0.2 tcp`. */
+  sightings(pod: string): Promise<Sighting[]> {
+    return takeSightings(this.#namespaces, this.#namespaceOf(pod));
+  }
+
+  /** Loads a transaction of nft into the node's kernel, as somebody else on the node would. */
   async load(ruleset: string): Promise<void> {
     await this.in("node", ["nft", "-f", "-"], { input: ruleset });
   }
 
   /** Counts the packets to an address that leave through the uplink while `during` runs. */
   async leaks(address: string, during: () => Promise<unknown>): Promise<number> {
-    const watching = this.in("outside", ["tcpdump", "-i", "uplink", "-nn", "-l", "dst", "host", address]);
+    const watching = this.in("outside", [
+      ...["tcpdump", "-i", "uplink", "-nn", "-l", "--immediate-mode"],
+      ...["dst", "host", address],
+    ]);
     await once(watching.stderr as NodeJS.ReadableStream, "data");
     await during();
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, 100));
     watching.kill("SIGINT");
     const { stdout } = await watching;
     return stdout.split("\n").filter(Boolean).length;
   }
 
-  /** Runs a program of the machine with the namespace's network. */
-  in(namespace: string, argv: string[], options: { input?: string; reject?: boolean } = {}) {
-    return execa("nsenter", [`--net=${this.path(namespace)}`, ...argv], { input: "", ...options });
+  /** Runs a program of the machine with the network of the node, the outside host or a pod. */
+  in(name: string, argv: string[], options: { input?: string; reject?: boolean } = {}) {
+    return this.#namespaces.in(this.#namespaceOf(name), argv, options);
+  }
+
+  /** Forgets every rule and every flow of the node's kernel. */
+  async clear(): Promise<void> {
+    await Promise.all([
+      this.in("node", ["nft", "flush", "ruleset"]),
+      ...(["ip", "ip6"] as const).map((family) => this.#clearLegacy(family)),
+    ]);
+    await Promise.all([watchSightings(this.#namespaces, "node"), this.in("node", ["conntrack", "-F"])]);
   }
 
   /** Takes a pod's namespace away, as when its node is done with it. */
   async removePod(name: string): Promise<void> {
-    await execa("ip", ["netns", "delete", this.#name(name)]);
-    this.#namespaces = this.#namespaces.filter((namespace) => namespace !== name);
+    this.#callers.get(name)?.stop();
+    this.#callers.delete(name);
+    this.#networks.delete(name);
+    await this.#namespaces.delete(name);
   }
 
   async remove(): Promise<void> {
     for (const server of this.#servers) server.kill("SIGKILL");
-    for (const namespace of this.#namespaces) await execa("ip", ["netns", "delete", this.#name(namespace)]);
+    for (const caller of this.#callers.values()) caller.stop();
+    await this.#namespaces.deleteAll();
   }
 
-  path(namespace: string): string {
-    return `/run/netns/${this.#name(namespace)}`;
+  /** Only the tables that the legacy tools made in this namespace: to ask for others would make them. */
+  async #clearLegacy(family: "ip" | "ip6"): Promise<void> {
+    const { stdout } = await this.in("node", ["cat", `/proc/net/${family}_tables_names`], { reject: false });
+    const tables = stdout.split("\n").filter(Boolean);
+    const input = tables.map((table) => `*${table}\nCOMMIT\n`).join("");
+    if (input !== "") await this.in("node", [`${family}tables-legacy-restore`, "-w", "5"], { input });
   }
 
-  #name(namespace: string): string {
-    return `${this.id}-${namespace}`;
+  #namespaceOf(name: string): string {
+    return this.#networks.get(name) === "host" ? "node" : name;
   }
 
-  async #addNamespace(namespace: string): Promise<void> {
-    await execa("ip", ["netns", "add", this.#name(namespace)]);
-    this.#namespaces.push(namespace);
-    await this.in(namespace, ["ip", "link", "set", "lo", "up"]);
+  /** Where a node has several addresses, UDP is answered from the one that was asked only if the server insists on it. */
+  #hosts(pod: string): string[] {
+    return this.#networks.get(pod) === "host" ? nodeIps : [];
   }
 
-  async #addNode(): Promise<void> {
-    await this.#addNamespace("node");
-    await this.#addNamespace("outside");
-    const node = (...argv: string[]) => this.in("node", argv);
-    await node("sysctl", "-qw", "net.ipv4.ip_forward=1");
-    await node("ip", "link", "add", "cni0", "type", "bridge");
-    await node("ip", "address", "add", "10.9.0.1/24", "dev", "cni0");
-    await node("ip", "link", "set", "cni0", "up");
-    await node(
-      "ip",
-      "link",
-      "add",
-      "uplink",
-      "type",
-      "veth",
-      "peer",
-      "name",
-      "uplink",
-      "netns",
-      this.#name("outside"),
-    );
-    await node("ip", "address", "add", "192.0.2.10/24", "dev", "uplink");
-    await node("ip", "link", "set", "uplink", "up");
-    await this.in("outside", ["ip", "address", "add", "192.0.2.1/24", "dev", "uplink"]);
-    await this.in("outside", ["ip", "link", "set", "uplink", "up"]);
-    await node("ip", "route", "add", "default", "via", "192.0.2.1");
-    // As kubelet's network plugins demand; a bridge's packets then pass the node's netfilter.
-    await node("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1");
-  }
-
-  async #connect(pod: string, link: string, address: string): Promise<void> {
-    const node = (...argv: string[]) => this.in("node", argv);
-    await node("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", this.#name(pod));
-    await node("ip", "link", "set", link, "master", "cni0", "up");
-    await node("bridge", "link", "set", "dev", link, "hairpin", "on");
-    await this.in(pod, ["ip", "address", "add", `${address}/24`, "dev", "eth0"]);
-    await this.in(pod, ["ip", "link", "set", "eth0", "up"]);
-  }
-}
-
-/** Calls that go on. */
-class Calls {
-  readonly answers: Answer[] = [];
-  #reading: Promise<void>;
-
-  constructor(readonly running: ReturnType<TestNode["in"]>) {
-    this.#reading = this.#read();
-  }
-
-  /** Waits until a call, from now on, comes back like this. */
-  async next(expected: (answer: Answer) => boolean): Promise<Answer> {
-    const from = this.answers.length;
-    for (let waited = 0; waited < 10_000; waited += 5) {
-      const found = this.answers.slice(from).find(expected);
-      if (found !== undefined) return found;
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-    throw new Error(`no such answer came within 10 s; the last: ${JSON.stringify(this.answers.at(-1))}`);
-  }
-
-  /** Ends the calls; returns what each came back with. */
-  async end(): Promise<Answer[]> {
-    this.running.kill("SIGTERM");
-    await this.#reading;
-    return this.answers;
-  }
-
-  async #read(): Promise<void> {
-    for await (const line of this.running) this.answers.push(JSON.parse(line) as Answer);
+  #podNamespaces(): string[] {
+    return [...this.#networks].filter(([, network]) => network !== "host").map(([name]) => name);
   }
 }

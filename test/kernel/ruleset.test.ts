@@ -3,17 +3,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { beforeAll, describe, expect, it } from "vitest";
-import { parseConfig } from "../../agent/config.ts";
+import { type Config, parseConfig } from "../../agent/config.ts";
 import { desired } from "../../agent/desired.ts";
 import type { Pod } from "../../agent/pod.ts";
-import { ruleset } from "../../agent/ruleset/nftables.ts";
+import { difference, ruleset } from "../../agent/ruleset/nftables.ts";
+import { node } from "../agent/node-facts.ts";
 import { address, config, pod } from "../agent/state.ts";
 import { ensurePackages } from "../support/debian.ts";
 import { expectGolden } from "../support/golden.ts";
 
 beforeAll(() => ensurePackages(["nftables"]));
 
-const rulesetOf = (pods: Pod[], of = config()) => ruleset(of.instance, desired(of, "node-1", pods));
+const rulesetOf = (pods: Pod[], of = config(), on = node) => ruleset(desired(of, on, pods));
 
 /** What a fresh kernel lists after it was given these transactions, one after the other, some of which may fail. */
 async function kernelLists(...transactions: string[]): Promise<string> {
@@ -53,6 +54,38 @@ describe("the kernel's own listing of", () => {
   });
 });
 
+describe("the kernel's own listing of", () => {
+  const oneTcp = [{ port: 80, targetPort: 8080 }];
+  const everything = config({
+    addresses: [
+      address({ ipv6Address: "fd00:210::210", loadBalance: true, whenNoTarget: "Drop", ports: oneTcp }),
+      address({
+        ports: [
+          { port: 8000, endPort: 8010 },
+          { port: 3868, protocol: "SCTP" },
+        ],
+        whenNoTarget: "Pass",
+      }),
+      address({ ipAddress: "169.254.210.211", ipv6Address: "fd00:210::211", ports: [] }),
+      address({ ipAddress: "169.254.210.211", selector: "app=web", ports: [{ port: 80 }] }),
+    ],
+  });
+  const pods = [
+    pod("a", { ips: ["10.244.1.7", "fd00:9::7"] }),
+    pod("b", { ips: ["10.244.1.8", "fd00:9::8"], created: "2026-11-02T00:00:00Z" }),
+  ];
+
+  it("everything that an address can be, where bridges bypass netfilter", async () => {
+    const bypassing = { ...node, bridgeNetfilter: { ipv4: false, ipv6: false } };
+    expectGolden(golden("everything"), await kernelLists(rulesetOf(pods, everything, bypassing)));
+  });
+
+  it("an address that neither the node's processes nor packets from outside are guarded for", async () => {
+    const open = config({ hostClients: false, outsideGuard: false, masquerade: "always" });
+    expectGolden(golden("open"), await kernelLists(rulesetOf([pod("a")], open)));
+  });
+});
+
 describe("a transaction", () => {
   it("replaces whatever the table held", async () => {
     const fresh = await kernelLists(rulesetOf([pod("a")]));
@@ -84,17 +117,36 @@ it("nothing of a pod but its IP and port reaches nft's text", () => {
   });
   expect(rulesetOf([hostile])).toBe(rulesetOf([pod("x")]));
   expect(rulesetOf([pod("x", { ips: ["10.0.0.1; flush ruleset"] })])).toBe(rulesetOf([]));
+  const uplinks = (...names: string[]) => rulesetOf([], config(), { ...node, uplinks: names });
+  expect(uplinks('e"}; flush ruleset; {')).toBe(uplinks("eflushruleset"));
+});
+
+it("a change of one target among ten thousand bindings is a transaction of a few lines", () => {
+  const many = manyAddresses();
+  const web = (name: string, ip: string) => pod(name, { labels: { app: "web" }, ips: [ip] });
+  const before = desired(many, node, [pod("a"), web("b", "10.244.1.8")]);
+  const after = desired(many, node, [pod("a"), web("c", "10.244.1.9")]);
+  const text = difference(before, after) ?? "";
+  expect(text.split("\n").length).toBeLessThan(10);
+  expect(text.length).toBeLessThan(5_000);
+  expect(difference(after, after)).toBe("");
+  expect(difference(before, desired(config(), node, []))).toBeUndefined();
 });
 
 it("a thousand addresses with ten ports each load in one transaction", async () => {
-  const addresses = Array.from({ length: 1000 }, (_, index) => ({
-    ipAddress: `169.254.${200 + Math.floor(index / 250)}.${(index % 250) + 1}`,
-    selector: "app=echo",
-    namespace: "monitoring",
-    ports: Array.from({ length: 10 }, (_, port) => ({ port: 8000 + port })),
-  }));
-  const many = parseConfig(JSON.stringify({ instance: "many", addresses }));
+  const many = manyAddresses();
   const started = Date.now();
   expect(await kernelLists(rulesetOf([pod("a")], many))).toContain("169.254.203.250 . tcp . 8009");
   expect(Date.now() - started).toBeLessThan(10_000);
 });
+
+/** The first of them is for pods with another label. */
+function manyAddresses(): Config {
+  const addresses = Array.from({ length: 1000 }, (_, index) => ({
+    ipAddress: `169.254.${200 + Math.floor(index / 250)}.${(index % 250) + 1}`,
+    selector: index === 0 ? "app=web" : "app=echo",
+    namespace: "monitoring",
+    ports: Array.from({ length: 10 }, (_, port) => ({ port: 8000 + port })),
+  }));
+  return parseConfig(JSON.stringify({ instance: "many", addresses }));
+}

@@ -1,0 +1,136 @@
+import { checks } from "./checks.ts";
+import type { Config } from "./config.ts";
+import type { CommandFault } from "./netfilter/command.ts";
+import type { NodeFacts, Route } from "./node.ts";
+import type { ServiceAddress } from "./taken.ts";
+import type { Dialed, UntrackedRule } from "./untracked.ts";
+
+/** Something of the node that keeps traffic to a magic IP from its target, or that one should know. */
+export interface Finding {
+  code: string;
+  /** `fail`: traffic fails; `warn`: some of it may; `info`: it works, and differs from what one may expect. */
+  severity: "fail" | "warn" | "info";
+  message: string;
+  remedy: string;
+}
+
+/** Everything that is judged: what netfilter/survey.ts found on the node. */
+export interface Survey {
+  nft: ToolState;
+  conntrack: ToolState;
+  /** The flavours of iptables that are installed; only looked for where nft cannot be used. */
+  iptables: string[];
+  forwarding: Families;
+  /** Whether the kernel has the family, and nobody switched it off. */
+  ipv6: boolean;
+  bridgeNetfilter: NodeFacts["bridgeNetfilter"];
+  conntrackTable: { count: number; maximum: number } | undefined;
+  interfaces: string[];
+  routes: Route[];
+  /** The node's own IPv4 addresses; those of IPv6 are among the routes. */
+  addresses: Route[];
+  dropping: DroppingChain[];
+  untracked: UntrackedRule[];
+  services: ServiceAddress[];
+  /** What others' rules could not be read, a sentence each; undefined: none of them were. */
+  unreadable: string[] | undefined;
+}
+
+interface Families {
+  ipv4: boolean;
+  ipv6: boolean;
+}
+
+/** A tool that works, or why it does not. */
+export type ToolState =
+  | { works: true }
+  /** `lacking`: what of the kernel it asked for in vain. */
+  | { works: false; fault: CommandFault; message: string; lacking?: string[] };
+
+/** Somebody's chain that drops what is forwarded unless a rule of it says otherwise. */
+export interface DroppingChain {
+  tool: "nft" | "iptables" | "iptables-legacy";
+  family: "ip" | "ip6" | "inet";
+  table: string;
+  chain: string;
+  /** Whose it is, where names tell. */
+  owner: string | undefined;
+  /** Rules of it that accept what was translated: any, or what was sent to these addresses. */
+  accepted: "all" | string[];
+}
+
+/** The part of a configuration that matters here. */
+export interface Scope {
+  dialed: Dialed[];
+  /** Whether an address has nothing but an IPv6 magic IP. Without IPv6 the others still have their IPv4 one. */
+  needsIpv6: boolean;
+  backend: Config["backend"];
+  hostClients: boolean;
+  masquerade: Config["masquerade"];
+}
+
+/** The address of all our examples stands for those that nobody told us. */
+const example: Scope = {
+  dialed: [{ ipAddress: "169.254.210.210", ports: [] }],
+  needsIpv6: false,
+  backend: "auto",
+  hostClients: true,
+  masquerade: "auto",
+};
+
+/** What is wrong with the node for this configuration, the worst first. Without one, for 169.254.210.210. */
+export function findings(config: Config | undefined, survey: Survey): Finding[] {
+  const scope = scopeOf(config);
+  const found = checks.flatMap((check) => check.findings(scope, survey));
+  return found.sort((a, b) => ranks.indexOf(a.severity) - ranks.indexOf(b.severity));
+}
+
+const ranks: Finding["severity"][] = ["fail", "warn", "info"];
+
+/** What `agent doctor` prints: a line for each check that found nothing, and each finding with its remedy. */
+export function report(config: Config | undefined, survey: Survey): { text: string; ok: boolean } {
+  const scope = scopeOf(config);
+  const found = findings(config, survey);
+  const fine = checks
+    .filter(
+      (check) =>
+        check.findings(scope, survey).length === 0 && (!check.ofRules || survey.unreadable?.length === 0),
+    )
+    .map(({ code, fine }) => ["ok", code, fine] as const);
+  const rows = [...fine, ...found.map(({ severity, code, message }) => [severity, code, message] as const)];
+  const width = Math.max(...rows.map(([, code]) => code.length));
+  const remedies = [...fine.map(() => undefined), ...found.map(({ remedy }) => remedy)];
+  const lines = rows.map(([level, code, message], index) => {
+    const remedy = remedies[index] === undefined ? "" : `\n      → ${remedies[index]}`;
+    return `${level.padEnd(4)}  ${code.padEnd(width)}  ${message}${remedy}`;
+  });
+  const ips = scope.dialed.map(({ ipAddress }) => ipAddress).join(", ");
+  const ok = found.every(({ severity }) => severity !== "fail");
+  return { text: `${[...lines, verdict(found, ips)].join("\n")}\n`, ok };
+}
+
+function verdict(found: Finding[], ips: string): string {
+  const count = (level: Finding["severity"]) => found.filter(({ severity }) => severity === level).length;
+  const [fails, warnings] = [count("fail"), count("warn")];
+  if (fails > 0) return `this node cannot serve ${ips} as it is: ${fails} to repair`;
+  if (warnings > 0) return `this node can serve ${ips}; ${warnings} to look at`;
+  return `this node can serve ${ips}`;
+}
+
+/** What of a configuration the node is judged for. */
+export function scopeOf(config: Config | undefined): Scope {
+  if (config === undefined) return example;
+  const dialed = config.addresses.flatMap(({ ipAddresses, ports }) =>
+    ipAddresses.map((ipAddress) => ({ ipAddress, ports })),
+  );
+  const together = Map.groupBy(dialed, ({ ipAddress }) => ipAddress);
+  return {
+    ...config,
+    needsIpv6: config.addresses.some(({ ipAddresses }) => ipAddresses.every((ip) => ip.includes(":"))),
+    dialed: [...together].map(([ipAddress, claims]) => ({
+      ipAddress,
+      // One claim on the whole address is a claim on all its ports.
+      ports: claims.some(({ ports }) => ports.length === 0) ? [] : claims.flatMap(({ ports }) => ports),
+    })),
+  };
+}

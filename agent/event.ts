@@ -1,0 +1,46 @@
+import type { Api } from "./api.ts";
+import { daemonSetPath, type Home } from "./departure.ts";
+
+/** Something that the owner of the installation should see with `kubectl get events` or `kubectl describe`. */
+export interface Event {
+  /** One word in CamelCase, as the API's conventions ask. */
+  reason: string;
+  message: string;
+}
+
+/** The API server refuses a longer note (core/v1 Event). */
+const longest = 1024;
+
+/**
+ * Posts a warning about the agent's DaemonSet. Without a DaemonSet, or the right to create events, nothing is posted:
+ * the log and the readiness say the same.
+ */
+export async function postEvent(api: Api, home: Home | undefined, node: string, event: Event): Promise<void> {
+  if (home === undefined) return;
+  const { namespace, daemonSet } = home;
+  const signal = AbortSignal.timeout(5_000);
+  const { metadata } = await api.get<{ metadata?: { uid?: string } }>(daemonSetPath(home), {}, signal);
+  const now = new Date().toISOString();
+  const object = {
+    apiVersion: "v1",
+    kind: "Event",
+    metadata: { generateName: `${daemonSet}.`, namespace },
+    // With the uid, without which `kubectl describe` does not find it.
+    involvedObject: {
+      apiVersion: "apps/v1",
+      kind: "DaemonSet",
+      name: daemonSet,
+      namespace,
+      uid: metadata?.uid,
+    },
+    type: "Warning",
+    reason: event.reason,
+    message: event.message.slice(0, longest),
+    source: { component: "magic-ip-address-agent", host: node },
+    firstTimestamp: now,
+    lastTimestamp: now,
+    count: 1,
+  };
+  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/events`;
+  await api.post(path, object, signal);
+}

@@ -1,0 +1,50 @@
+import type { Logger } from "pino";
+import type { Finding } from "./doctor.ts";
+import type { Status } from "./status.ts";
+
+/** What a look at the node works with and tells. */
+export interface ExaminationParts {
+  examine(): Promise<Finding[]>;
+  status: Status;
+  log: Logger;
+}
+
+/** The look at what on the node would make traffic fail although the rules are right, at the start and now and then. */
+export class Examination {
+  #told = new Set<string>();
+
+  constructor(readonly parts: ExaminationParts) {}
+
+  /** Whether the node could be looked at. */
+  async run(): Promise<boolean> {
+    const { examine, status, log } = this.parts;
+    try {
+      const findings = await examine();
+      const of = (severity: Finding["severity"]) =>
+        findings.filter((finding) => finding.severity === severity).map(sentence);
+      status.blocked(of("fail"));
+      const doubtful = of("warn");
+      status.trouble("preflight", doubtful.length === 0 ? undefined : doubtful.join("; "));
+      this.#tell(findings);
+      return true;
+    } catch (error) {
+      log.debug({ err: error }, "the node could not be examined");
+      return false;
+    }
+  }
+
+  /** Each finding is logged when it comes and when it goes. */
+  #tell(findings: Finding[]): void {
+    const { log } = this.parts;
+    const levels = { fail: "error", warn: "warn", info: "info" } as const;
+    const news = findings.filter((finding) => !this.#told.has(sentence(finding)));
+    for (const finding of news) log[levels[finding.severity]]({ code: finding.code }, sentence(finding));
+    const current = new Set(findings.map(sentence));
+    for (const gone of this.#told.difference(current)) log.info(`no longer: ${gone}`);
+    this.#told = current;
+  }
+}
+
+function sentence({ message, remedy }: Finding): string {
+  return remedy ? `${message}; ${remedy}` : message;
+}

@@ -1,0 +1,77 @@
+import { bindingName } from "./desired.ts";
+import type { BindingCount } from "./netfilter/backend.ts";
+import type { Report } from "./status.ts";
+
+/** One metric with its samples. */
+interface Metric {
+  name: string;
+  type: "gauge" | "counter";
+  help: string;
+  samples: [labels: Record<string, string>, value: number][];
+}
+
+/**
+ * The report and the kernel's counters in Prometheus' text format, version 0.0.4. A client library would cost more
+ * memory than all the rest of the agent's state; the format is a line a sample.
+ */
+export function metricsText(report: Report, counts: BindingCount[]): string {
+  return metrics(report, counts).map(metricText).join("");
+}
+
+function metrics(report: Report, counts: BindingCount[]): Metric[] {
+  const { bindings, problems } = report;
+  const counter = (name: string, help: string, value: (count: BindingCount) => number): Metric => ({
+    ...{ name, type: "counter", help },
+    samples: counts.map((count) => [{ binding: count.binding }, value(count)]),
+  });
+  return [
+    gauge("magic_ip_ready", "Whether the node's magic IPs can be relied on.", [[{}, report.ready ? 1 : 0]]),
+    gauge(
+      "magic_ip_binding_targets",
+      "Pods of this node that new flows go to.",
+      bindings.map((binding) => [{ binding: bindingName(binding) }, binding.targets.length]),
+    ),
+    gauge(
+      "magic_ip_problems",
+      "Reasons why bindings are missing or doubtful.",
+      [...Map.groupBy(problems, ({ code }) => code)].map(([code, own]) => [{ code }, own.length]),
+    ),
+    {
+      ...gauge("magic_ip_repairs_total", "Foreign changes to the rules that were undone.", [
+        [{}, report.repairs],
+      ]),
+      type: "counter",
+    },
+    counter(
+      "magic_ip_packets_total",
+      "Packets that clients sent to a binding.",
+      ({ traffic }) => traffic.packets,
+    ),
+    counter("magic_ip_bytes_total", "Bytes that clients sent to a binding.", ({ traffic }) => traffic.bytes),
+    counter(
+      "magic_ip_unserved_packets_total",
+      "Packets that found no target.",
+      ({ rejected }) => rejected.packets,
+    ),
+    counter(
+      "magic_ip_outside_packets_total",
+      "Packets from outside the node, dropped.",
+      ({ outside }) => outside.packets,
+    ),
+  ];
+}
+
+function gauge(name: string, help: string, samples: Metric["samples"]): Metric {
+  return { name, type: "gauge", help, samples };
+}
+
+function metricText({ name, type, help, samples }: Metric): string {
+  const lines = samples.map(([labels, value]) => `${name}${labelText(labels)} ${value}\n`);
+  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("")}`;
+}
+
+/** Values are bindings' names and codes: nothing in them needs to be escaped. */
+function labelText(labels: Record<string, string>): string {
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${value}"`);
+  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
+}

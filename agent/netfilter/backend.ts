@@ -1,0 +1,39 @@
+import type { Claim, DesiredState } from "../desired.ts";
+import type { Command } from "./command.ts";
+
+export type { Claim } from "../desired.ts";
+
+export interface Count {
+  packets: number;
+  bytes: number;
+}
+
+/** What clients sent to a binding, since the table is there: all of it, and what of it was refused, or came from outside. */
+export interface BindingCount {
+  /** As `bindingName` says it. */
+  binding: string;
+  traffic: Count;
+  rejected: Count;
+  outside: Count;
+}
+
+/** One way to put a desired state into the kernel. It remembers what it wrote, so that a change costs what changed. */
+export interface Backend {
+  /** For the log and the status: `nftables`, `iptables-nft` or `iptables-legacy`. */
+  readonly name: string;
+  /** Brings the kernel to this state. After a failure the next write is a whole one. @throws {CommandError} */
+  write(state: DesiredState): Promise<void>;
+  /** Whether the kernel still holds what was written last; if not, the next write is a whole one. @throws {CommandError} */
+  holds(): Promise<boolean>;
+  /** What other installations on this node have claimed. @throws {CommandError} */
+  claims(instance: string): Promise<Claim[]>;
+  /** @throws {CommandError} */
+  counts(): Promise<BindingCount[]>;
+  /** The installations that have rules on this node. @throws {CommandError} */
+  instances(): Promise<string[]>;
+  /** Takes an installation's rules away; returns the magic IPs they were for, undefined when there were none. @throws {CommandError} */
+  remove(instance: string): Promise<string[] | undefined>;
+}
+
+/** Makes a backend; `command` runs the tools, by default on this node. */
+export type BackendFactory = (command?: Command) => Backend;

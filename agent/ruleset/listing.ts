@@ -1,0 +1,92 @@
+import type { Claim, Frontend } from "../desired.ts";
+import type { NamedObject } from "./objects.ts";
+import type { ElementCounts } from "./nftables.ts";
+
+/** A table as `nft --numeric list table` prints it. */
+export interface Listing {
+  /** All of it but elements and counters. */
+  frame: string;
+  /** Elements by set and map, in the order of their text. */
+  elements: Map<string, string[]>;
+  /** What the elements have counted. */
+  counts: ElementCounts;
+}
+
+const protocols: [number: string, name: string][] = [
+  ["6", "tcp"],
+  ["17", "udp"],
+  ["132", "sctp"],
+];
+
+/** Reads a listing; elements come back in the words of `objectsOf`. */
+export function parseListing(text: string): Listing {
+  const listing: Listing = { frame: "", elements: new Map(), counts: new Map() };
+  const frame = text.replace(
+    /(\t(?:set|map) (\S+) \{\n[^{}]*?)\t\telements = \{([^{}]*)\}\n/g,
+    (_all, head: string, name: string, elements: string) => {
+      listing.elements.set(name, parseElements(name, elements, listing.counts));
+      return head;
+    },
+  );
+  listing.frame = frame.replace(/counter packets \d+ bytes \d+/g, "counter");
+  return listing;
+}
+
+/** Whether the table holds these sets and maps with these elements and no others. */
+export function holdsObjects({ elements }: Listing, objects: NamedObject[]): boolean {
+  const wanted = objects.filter((object) => object.elements.length > 0);
+  return (
+    wanted.length === elements.size &&
+    wanted.every((object) => {
+      const listed = elements.get(object.name);
+      const expected = object.elements.toSorted();
+      return (
+        listed?.length === expected.length && listed.every((element, index) => element === expected[index])
+      );
+    })
+  );
+}
+
+/** What the table claims: the keys of its `traffic` sets. */
+export function claimsOf(instance: string, { elements }: Listing): Claim[] {
+  return [...elements]
+    .filter(([name]) => /^traffic(-ranges|-whole)?[46]$/.test(name))
+    .flatMap(([, keys]) => keys)
+    .flatMap((key) => {
+      const frontend = parseKey(key);
+      return frontend === undefined ? [] : [{ instance, ...frontend }];
+    });
+}
+
+/** The counters of a set's element, zero where there is none. */
+export function countOf({ counts }: Listing, set: string, key: string): { packets: number; bytes: number } {
+  return counts.get(`${set} ${key}`) ?? { packets: 0, bytes: 0 };
+}
+
+function parseElements(name: string, text: string, counts: ElementCounts): string[] {
+  const elements = text.split(",").map((part) => {
+    const [, before = "", packets, bytes, after = ""] =
+      /^\s*(.*?)(?: counter(?: packets (\d+) bytes (\d+))?)?( : .*?)?\s*$/s.exec(part) ?? [];
+    const element = named(before) + after;
+    if (packets !== undefined)
+      counts.set(`${name} ${element}`, { packets: Number(packets), bytes: Number(bytes) });
+    return element;
+  });
+  return elements.sort();
+}
+
+/** `--numeric` keeps nft from asking /etc/protocols, which an image may lack. */
+function named(key: string): string {
+  const parts = key.split(" . ");
+  const protocol = protocols.find(([number]) => number === parts[1]);
+  if (parts.length < 3 || protocol === undefined) return key;
+  return [parts[0], protocol[1], ...parts.slice(2)].join(" . ");
+}
+
+function parseKey(key: string): Frontend | undefined {
+  const [ipAddress = "", protocol, ports] = key.split(" . ");
+  if (protocol === undefined) return { ipAddress, protocol: undefined, port: 0, endPort: 65535 };
+  if (protocol !== "tcp" && protocol !== "udp" && protocol !== "sctp") return undefined;
+  const [port = 0, endPort = port] = (ports ?? "").split("-").map(Number);
+  return { ipAddress, protocol, port, endPort };
+}

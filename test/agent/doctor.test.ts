@@ -1,0 +1,193 @@
+import { describe, expect, it } from "vitest";
+import type { Config } from "../../agent/config.ts";
+import { findings, report, type Survey, type ToolState } from "../../agent/doctor.ts";
+import { parseChains, servicesOfMap, servicesOfRules } from "../../agent/netfilter/others.ts";
+import { parseIpv4Routes, parseIpv6Routes } from "../../agent/node.ts";
+import { address, config } from "./state.ts";
+
+/** A node on which nothing is wrong, changed as a test needs it. */
+function survey(changes: Partial<Survey> = {}): Survey {
+  return {
+    nft: { works: true },
+    conntrack: { works: true },
+    iptables: [],
+    forwarding: { ipv4: true, ipv6: true },
+    ipv6: true,
+    bridgeNetfilter: { ipv4: true, ipv6: true },
+    conntrackTable: { count: 10, maximum: 1000 },
+    interfaces: ["lo", "eth0"],
+    routes: parseIpv4Routes("\neth0 00000000 010200C0 0003 0 0 0 00000000 0 0 0", true),
+    addresses: [],
+    dropping: [],
+    untracked: [],
+    services: [],
+    unreadable: [],
+    ...changes,
+  };
+}
+
+const broken = (fault: "MISSING" | "FAILED" | "CRASHED", message: string, lacking?: string[]): ToolState => ({
+  works: false,
+  fault,
+  message,
+  ...(lacking === undefined ? {} : { lacking }),
+});
+
+const withBackend = (backend: Config["backend"]): Config => ({ ...config(), backend });
+
+const codes = (changes: Partial<Survey>, of: Config | undefined = config()) =>
+  findings(of, survey(changes)).map(({ severity, code }) => `${severity} ${code}`);
+
+describe("what can put the rules into the kernel", () => {
+  const missing = broken("MISSING", "nft is not installed on this node's image");
+
+  it.each([
+    ["auto", [], ["fail NFT_MISSING"]],
+    ["auto", ["iptables-nft"], ["warn NFT_MISSING"]],
+    ["nftables", ["iptables-nft"], ["fail NFT_MISSING"]],
+    ["iptables", ["iptables-nft"], ["info NFT_MISSING"]],
+    ["iptables", [], ["fail IPTABLES_MISSING", "info NFT_MISSING"]],
+  ] as const)("with the backend %s, no nft, and of iptables %j", (backend, iptables, expected) => {
+    expect(codes({ nft: missing, iptables: [...iptables] }, withBackend(backend))).toEqual(expected);
+  });
+
+  it.each([
+    [
+      "FAILED",
+      "nft failed: netlink: Error: cache initialization failed: Protocol not supported",
+      "NF_TABLES_MISSING",
+    ],
+    ["FAILED", "nft: Operation not permitted", "NET_ADMIN_MISSING"],
+    ["CRASHED", "nft was ended by SIGSEGV", "NFT_UNUSABLE"],
+  ] as const)("%s: %s", (fault, message, code) => {
+    expect(codes({ nft: broken(fault, message) })).toEqual([`fail ${code}`]);
+  });
+
+  it("names the parts of the kernel that are not there, and how to load them", () => {
+    const nft = broken("FAILED", "No such file or directory", ["reject (nft_reject_inet)"]);
+    const [finding] = findings(config(), survey({ nft }));
+    expect(finding?.message).toContain("this node's kernel does not know reject (nft_reject_inet)");
+    expect(finding?.remedy).toContain("modprobe -a");
+  });
+});
+
+it("one missing capability is told once, whichever tool lacks it", () => {
+  const denied = broken("FAILED", "conntrack: Operation not permitted");
+  expect(codes({ conntrack: denied })).toEqual(["fail NET_ADMIN_MISSING"]);
+  expect(codes({ conntrack: denied, nft: broken("FAILED", "nft: Operation not permitted") })).toEqual([
+    "fail NET_ADMIN_MISSING",
+  ]);
+});
+
+it.each([
+  [900, 1000, []],
+  [901, 1000, ["warn CONNTRACK_TABLE_FULL"]],
+  [5, 0, []],
+])("%i of %i connections", (count, maximum, expected) => {
+  expect(codes({ conntrackTable: { count, maximum } })).toEqual(expected);
+});
+
+describe("a node without IPv6", () => {
+  const uplink6 = parseIpv6Routes(
+    "00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 00000400 00000001 00000000 00450003 eth0",
+  );
+  const routes = [...survey().routes, ...uplink6];
+  const of = (ipAddress: string, ipv6Address?: string) =>
+    config({ addresses: [address({ ipAddress, ...(ipv6Address ? { ipv6Address } : {}) })] });
+
+  it("still serves the IPv4 half of an address, and is not unready for the other", () => {
+    expect(codes({ routes, ipv6: false }, of("169.254.210.210", "fd00:210::210"))).toEqual(["warn IPV6_OFF"]);
+    const notForwarding = { routes, forwarding: { ipv4: true, ipv6: false } };
+    expect(codes(notForwarding, of("169.254.210.210", "fd00:210::210"))).toEqual([
+      "warn IPV6_FORWARDING_OFF",
+    ]);
+  });
+
+  it("cannot serve an address that has no other half", () => {
+    expect(codes({ routes, ipv6: false }, of("fd00:210::210"))).toEqual(["fail IPV6_OFF"]);
+  });
+});
+
+describe("the report", () => {
+  it("has the worst first, each with its remedy, and ends with the verdict", () => {
+    const { text, ok } = report(
+      config(),
+      survey({
+        forwarding: { ipv4: false, ipv6: false },
+        bridgeNetfilter: { ipv4: false, ipv6: false },
+        interfaces: ["cilium_host"],
+      }),
+    );
+    expect(ok).toBe(false);
+    const lines = text.split("\n").filter((line) => !line.startsWith("ok "));
+    expect(lines.map((line) => line.slice(0, 12).trim())).toEqual([
+      "fail  FORWAR",
+      "→ sysc",
+      "warn  CILIUM",
+      "→ cili",
+      "info  BRIDGE",
+      "→ to k",
+      "this node ca",
+      "",
+    ]);
+    expect(lines.at(-2)).toBe("this node cannot serve 169.254.210.210 as it is: 1 to repair");
+  });
+
+  it("is a success with warnings, and says that there are some", () => {
+    const { text, ok } = report(config(), survey({ interfaces: ["cilium_host"] }));
+    expect(ok).toBe(true);
+    expect(text).toMatch(/\nthis node can serve 169\.254\.210\.210; 1 to look at\n$/);
+  });
+
+  it("calls nothing fine that could not be read", () => {
+    const { text } = report(
+      config(),
+      survey({ unreadable: ["the table inet fw: nft was ended by SIGSEGV"] }),
+    );
+    expect(text).not.toMatch(/^ok +(FORWARD_POLICY|NOTRACK|ADDRESSES|RULES) /m);
+    expect(text).toMatch(
+      /^info +RULES_UNREADABLE +could not be read: the table inet fw: nft was ended by SIGSEGV$/m,
+    );
+  });
+
+  it("is for the address of the examples where no configuration is given", () => {
+    expect(report(undefined, survey()).text).toMatch(/^this node can serve 169\.254\.210\.210$/m);
+  });
+});
+
+describe("others' rules", () => {
+  it("are found by their chains' hooks", () => {
+    const listing = `table inet fw {
+	chain in {
+		type filter hook forward priority -10; policy drop;
+	}
+	chain other {
+	}
+}
+table ip nat {
+	chain KUBE-SERVICES {
+	}
+}`;
+    expect(parseChains(listing)).toMatchObject([
+      { family: "inet", table: "fw", name: "in", hook: "forward", priority: -10, policy: "drop" },
+      { family: "inet", table: "fw", name: "other", hook: "" },
+      { family: "ip", table: "nat", name: "KUBE-SERVICES", hook: "" },
+    ]);
+  });
+
+  it("of kube-proxy name Services' addresses", () => {
+    const map = `		elements = { 10.96.0.10 . 17 . 53 comment "kube-system/kube-dns:dns" : drop,
+			     10.96.0.1 . 6 . 443 : goto service-2QRHZV4L-default/kubernetes/tcp/https,
+			     192.0.2.7 . 6 . 80 : goto external-42NFTM6N-shop/cart/tcp/http }`;
+    expect(servicesOfMap(map)).toEqual([
+      { ipAddress: "10.96.0.10", service: undefined },
+      { ipAddress: "10.96.0.1", service: "default/kubernetes" },
+      { ipAddress: "192.0.2.7", service: "shop/cart" },
+    ]);
+    const rules = `-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -j KUBE-SVC-X
+-A KUBE-SERVICES ! -d 127.0.0.0/8 -j KUBE-NODEPORTS
+		meta l4proto 6 ip daddr 10.96.0.2  tcp dport 80 counter jump KUBE-SVC-0
+`;
+    expect(servicesOfRules(rules).map(({ ipAddress }) => ipAddress)).toEqual(["10.96.0.1", "10.96.0.2"]);
+  });
+});
