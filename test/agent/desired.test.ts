@@ -130,6 +130,12 @@ describe("an address with", () => {
     ]);
   });
 
+  it("two families serves IPv6 alone on a cluster that has nothing else", () => {
+    const pods = [pod("a", { ips: ["fd00:9::7"] })];
+    expect(chosen(pods, dual)).toEqual([undefined, "a"]);
+    expect(problems(pods, dual)[0]).toContain("monitoring/a has no usable IPv4 address");
+  });
+
   it.each(["fe80::1", "::1", "::ffff:10.0.0.1", "ff02::1", "nonsense"])(
     "an IPv6 magic IP is never led to %s",
     (ip) => {

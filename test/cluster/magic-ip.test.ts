@@ -42,8 +42,10 @@ beforeAll(async () => {
   // What takes minutes the first time comes before there is a cluster that would run meanwhile.
   await pulumiCli();
   const images = [await baseImage(), await agentImage()];
-  mine = (await attach()) === undefined;
-  cluster = await up();
+  // A cluster that runs is taken as it is: so the same is tried with kube-proxy's iptables mode and with routed pods.
+  const running = await attach();
+  mine = running === undefined;
+  cluster = running ?? (await up());
   for (const image of images) await cluster.loadImage(image);
   await kubectl(`delete namespace ${namespace} --ignore-not-found`);
   await apply([
@@ -313,6 +315,48 @@ describe("helm install alone", () => {
       /\[fd00:210::212\]:80\/tcp has no target on this node: .* has no usable IPv6 address; refused/,
     );
     await uninstall("plain");
+  });
+
+  it("with another backend takes over without a gap, holds no table, and uninstall leaves nothing", async () => {
+    const address = { ipAddress: "169.254.210.213", ports: [{ port: 80, targetPort: 8080 }] };
+    const chains = async () => {
+      const lists = cluster.nodes.map((node) => node.exec(["iptables-save"]));
+      return (await Promise.all(lists)).flatMap(({ stdout }) => stdout.match(/^:MAGICIP\S+/gm) ?? []);
+    };
+    await install("other", address, "--wait", "--timeout", "120s");
+    const [caller] = await callers(cluster, namespace);
+    if (caller === undefined) throw new Error("no client runs");
+    const calling = keepCalling(
+      nodeOf(caller),
+      { namespace, name: caller.pod },
+      "tcp",
+      address.ipAddress,
+      80,
+      10,
+    );
+    await helm(
+      "upgrade",
+      "other",
+      chart,
+      "--reuse-values",
+      "--set",
+      "backend=iptables",
+      "--wait",
+      "--timeout",
+      "120s",
+    );
+    await until(async () =>
+      (await tables()).some((table) => table.includes("kube-system.other")) ? undefined : true,
+    );
+    expect(await chains()).not.toEqual([]);
+    const calls = await calling.end();
+    expect(calls.filter(({ error }) => error !== undefined)).toEqual([]);
+    expect(calls.at(-1)).toMatchObject({ node: caller.node });
+    expect(await kubectl("logs -n kube-system daemonset/other-magic-ip-address")).toContain(
+      "the rules are held by iptables",
+    );
+    await uninstall("other");
+    await until(async () => ((await chains()).length === 0 ? true : undefined));
   });
 
   it("that claims an address of another installation leaves it alone, says so in readiness, log and event, and loses nothing", async () => {
