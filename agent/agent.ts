@@ -33,8 +33,11 @@ export interface AgentParts {
   log: Logger;
 }
 
-/** Milliseconds: rules follow the pods at once, and are looked at every five seconds. */
-const syncIntervals = { minimum: 10, maximum: 5_000, retry: 500 };
+/** Milliseconds: rules follow the pods at once. */
+const syncIntervals = { minimum: 10, maximum: 60_000, retry: 500 };
+
+/** Milliseconds between two looks at the node and at what others did to the rules. */
+const inspectionIntervals = { minimum: 1_000, maximum: 5_000, retry: 1_000 };
 
 /** Milliseconds: flows follow the rules at once; a listing of all of them costs up to 100 ms on a busy node. */
 const flowIntervals = { minimum: 50, maximum: 60_000, retry: 5_000 };
@@ -73,15 +76,21 @@ export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<
     takeOver();
   };
   const rules = createSchedule(() => sync.run(pods, changed), syncIntervals);
+  const inspections = createSchedule(async () => {
+    const seen = await sync.inspect();
+    rules.trigger();
+    return seen;
+  }, inspectionIntervals);
   const checks = createSchedule(() => examination.run(), examinationIntervals);
   const pods = watchPods(api, config, nodeName, podListener(rules.trigger, status, log), stopped.signal);
   const ipAddresses = config.addresses.flatMap(({ ipAddresses }) => ipAddresses).join(", ");
   log.info(`watching pods on node ${nodeName} for ${ipAddresses}`);
   checks.trigger();
+  inspections.trigger();
 
   await aborted(signal);
   stopped.abort();
-  await Promise.all([rules.stop(), flows.stop(), checks.stop()]);
+  await Promise.all([rules, inspections, flows, checks].map((schedule) => schedule.stop()));
   await leave(agent, permitted);
   health.close();
 }

@@ -173,7 +173,7 @@ async function once(config: Config, nodeName: string): Promise<string> {
   const node = await readNodeFacts(nodeName);
   const { backend } = await chooseBackend(config, node);
   const claims = await backend.claims(config.instance);
-  const pass = { config, node, pods, claims, last: undefined, verify: false };
+  const pass = { config, node, pods, claims, last: undefined, intact: false, settle: true };
   const { state } = await reconcile(pass, backend);
   await endStaleFlows(state, new Conntrack());
   return `${changes(undefined, state.bindings, state.problems).join("\n")}\n`;

@@ -72,19 +72,16 @@ export function desired(config: Config, node: NodeFacts, pods: Pod[], claims: Cl
   const answers = config.addresses.map((address) => answer(address, matching.get(address) ?? []));
   const all = answers.flatMap(({ bindings }) => bindings);
   const conflicts = claims.length === 0 ? [] : conflictsOf(all, claims);
-  const lost = new Set(conflicts.map(({ binding }) => binding));
-  const bindings = lost.size === 0 ? all : all.filter((binding) => !lost.has(bindingName(binding)));
-  const noTarget = answers.flatMap(({ problems }) => problems).filter(({ binding }) => !lost.has(binding));
-  const owned = new Set(bindings.map(({ ipAddress }) => ipAddress));
-  return {
+  const state = {
     instance: config.instance,
     hostClients: config.hostClients,
     uplinks: config.outsideGuard ? node.uplinks : undefined,
     masquerade: { ipv4: masquerade(config, node, "ipv4"), ipv6: masquerade(config, node, "ipv6") },
-    bindings,
-    live: distinctPairs(answers.flatMap(({ live }) => live)).filter(({ ipAddress }) => owned.has(ipAddress)),
-    problems: [...conflicts, ...noTarget],
+    bindings: all,
+    live: distinctPairs(answers.flatMap(({ live }) => live)),
+    problems: answers.flatMap(({ problems }) => problems),
   };
+  return conflicts.length === 0 ? state : without(conflicts, state);
 }
 
 /** `169.254.210.210:8126/tcp`, `[fd00:210::1]:8000-8010/udp` or, of a whole IP, `169.254.210.210`. */
@@ -202,6 +199,16 @@ function conflictsOf(bindings: Binding[], claims: Claim[]): Problem[] {
     const message = `${name} belongs to the installation ${claim.instance} on this node, which has ${bindingName(claim)}: it keeps it until it gives it up`;
     return [{ code: "CONFLICT", binding: name, message }];
   });
+}
+
+/** The state without the bindings that are another installation's. */
+function without(conflicts: Problem[], state: DesiredState): DesiredState {
+  const lost = new Set(conflicts.map(({ binding }) => binding));
+  const bindings = state.bindings.filter((binding) => !lost.has(bindingName(binding)));
+  const owned = new Set(bindings.map(({ ipAddress }) => ipAddress));
+  const live = state.live.filter(({ ipAddress }) => owned.has(ipAddress));
+  const others = state.problems.filter(({ binding }) => !lost.has(binding));
+  return { ...state, bindings, live, problems: [...conflicts, ...others] };
 }
 
 /** Without br_netfilter the answer of a bridged pod to a bridged pod goes straight back, and past the translation. */

@@ -8,8 +8,6 @@ import type { Pod } from "./pod.ts";
 export interface Rules {
   /** Brings them to this state. */
   write(state: DesiredState): Promise<void>;
-  /** Whether they are as they were last written. */
-  holds(): Promise<boolean>;
 }
 
 /** The flows of the node's kernel. */
@@ -34,8 +32,10 @@ export interface Pass {
   claims: Claim[];
   /** What the pass before left in the kernel; none at the start. */
   last: DesiredState | undefined;
-  /** Whether the kernel is asked if it still holds that, at the cost of a command. */
-  verify: boolean;
+  /** Whether the kernel still held that when it was last looked at. */
+  intact: boolean;
+  /** Whether what could wait is written, too. */
+  settle: boolean;
 }
 
 /**
@@ -43,14 +43,13 @@ export interface Pass {
  * rules, asks for it.
  */
 export async function reconcile(pass: Pass, rules: Rules): Promise<Sync> {
-  const { config, node, pods, claims, last, verify } = pass;
+  const { config, node, pods, claims, last, intact, settle } = pass;
   const state = desired(config, node, pods, claims);
-  if (last !== undefined && !verify && canWait(last, state)) {
+  const isSame = last !== undefined && sameRules(last, state);
+  if (intact && last !== undefined && (isSame || (!settle && canWait(last, state)))) {
     // What is in the kernel, with what can be said of it now.
     return { state: { ...last, problems: state.problems }, outcome: "same" };
   }
-  const isSame = last !== undefined && sameRules(last, state);
-  if (isSame && (await rules.holds())) return { state, outcome: "same" };
   await rules.write(state);
   return { state, outcome: isSame ? "repaired" : "changed" };
 }

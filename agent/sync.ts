@@ -6,12 +6,18 @@ import type { PodSource } from "./pods.ts";
 import { endStaleFlows, type Flows, reconcile, type Rules, type Sync } from "./reconcile.ts";
 import type { Status } from "./status.ts";
 
-/** Milliseconds after which a sync also looks at the node and at what others did to the rules. */
-const inspectionInterval = 4_500;
-
 /** The rules, and what else of the node the sync looks at now and then. */
 export interface Kernel extends Rules {
+  /** Whether the rules are as they were last written. */
+  holds(): Promise<boolean>;
   claims(instance: string): Promise<Claim[]>;
+}
+
+/** What the last look at the node found. */
+interface Inspection {
+  node: NodeFacts;
+  claims: Claim[];
+  intact: boolean;
 }
 
 /** Everything that a pass works with and tells. */
@@ -27,11 +33,11 @@ export interface SyncParts {
 
 /** The sync of the rules, with what one has to remember for the next. */
 export class SyncPass {
-  /** What should hold since the last sync; the flows are held against it. */
+  /** What is in the kernel since the last sync; the flows are held against it. */
   state: DesiredState | undefined;
-  #node: NodeFacts | undefined;
-  #claims: Claim[] = [];
-  #inspected = Number.NEGATIVE_INFINITY;
+  #inspection: Inspection | undefined;
+  /** Whether the inspection is news to the sync. */
+  #settle = false;
   #problems = "";
   #conflicts = new Set<string>();
 
@@ -42,14 +48,17 @@ export class SyncPass {
     const pods = source.pods();
     if (pods === undefined) return true;
     const { config, kernel } = this.parts;
-    const verify = performance.now() - this.#inspected >= inspectionInterval;
     try {
-      const node = await this.#inspect(verify);
-      const pass = { config, node, pods, claims: this.#claims, last: this.state, verify };
+      if (this.#inspection === undefined) await this.#inspect();
+      if (this.#inspection === undefined) return false;
+      const pass = { config, pods, last: this.state, settle: this.#settle, ...this.#inspection };
+      this.#settle = false;
       const sync = await reconcile(pass, kernel);
       this.state = sync.state;
-      if (verify) this.#inspected = performance.now();
-      if (sync.outcome !== "same") changed();
+      if (sync.outcome !== "same") {
+        this.#inspection.intact = true;
+        changed();
+      }
       this.#tell(sync);
       return true;
     } catch (error) {
@@ -58,14 +67,27 @@ export class SyncPass {
     }
   }
 
-  /** What the node is like, and what others have on it: looked at before the first write, and then now and then. */
-  async #inspect(verify: boolean): Promise<NodeFacts> {
-    if (!verify && this.#node !== undefined) return this.#node;
+  /**
+   * Looks at what the node is like, what others have on it and what they did to our rules, beside the syncs, which it
+   * must not hold up. Whether that could be seen; the next sync acts on it.
+   */
+  async inspect(): Promise<boolean> {
+    if (this.state === undefined) return true;
+    try {
+      await this.#inspect();
+      return true;
+    } catch (error) {
+      this.#tellFailure(error);
+      return false;
+    }
+  }
+
+  async #inspect(): Promise<void> {
     const { kernel, config, nodeFacts } = this.parts;
     const [node, claims] = await Promise.all([nodeFacts(), kernel.claims(config.instance)]);
-    this.#node = node;
-    this.#claims = claims;
-    return node;
+    const intact = this.state === undefined || (await kernel.holds());
+    this.#inspection = { node, claims, intact };
+    this.#settle = true;
   }
 
   #tell(sync: Sync): void {

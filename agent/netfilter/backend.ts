@@ -8,7 +8,7 @@ export interface Count {
   bytes: number;
 }
 
-/** What clients sent to a binding, since the table is there: all of it, and what of it was refused, or came from outside. */
+/** What clients sent to a binding since its rules are there, what of it was refused, and what came from outside besides. */
 export interface BindingCount {
   /** As `bindingName` says it. */
   binding: string;
@@ -23,7 +23,11 @@ export interface Backend {
   readonly name: string;
   /** Brings the kernel to this state. After a failure the next write is a whole one. @throws {CommandError} */
   write(state: DesiredState): Promise<void>;
-  /** Whether the kernel still holds what was written last; if not, the next write is a whole one. @throws {CommandError} */
+  /**
+   * Whether the kernel still holds what was written last; if not, the next write is a whole one. It may be asked while a
+   * write is under way.
+   * @throws {CommandError}
+   */
   holds(): Promise<boolean>;
   /** What other installations on this node have claimed. @throws {CommandError} */
   claims(instance: string): Promise<Claim[]>;

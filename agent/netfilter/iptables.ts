@@ -40,6 +40,7 @@ const lockPatience = "4";
 export class IptablesBackend implements Backend {
   readonly name: string;
   #written: Written | undefined;
+  #writing = false;
 
   constructor(
     readonly flavour: Flavour,
@@ -50,6 +51,13 @@ export class IptablesBackend implements Backend {
 
   /** Always the whole of it, but nothing where the kernel holds it already. */
   async write(state: DesiredState): Promise<void> {
+    this.#writing = true;
+    await this.#write(state).finally(() => {
+      this.#writing = false;
+    });
+  }
+
+  async #write(state: DesiredState): Promise<void> {
     const before = this.#written;
     this.#written = undefined;
     const held = new Map<Family, Held>();
@@ -60,11 +68,14 @@ export class IptablesBackend implements Backend {
     this.#written = { state, held };
   }
 
+  /** A write that comes in between makes the answer worthless, and then it is no reason to write again. */
   async holds(): Promise<boolean> {
-    if (this.#written === undefined) return false;
-    const { state, held } = this.#written;
-    for (const [family, { rules }] of held) {
-      const now = await this.#installation(family, state.instance);
+    if (this.#writing) return true;
+    const written = this.#written;
+    if (written === undefined) return false;
+    for (const [family, { rules }] of written.held) {
+      const now = await this.#installation(family, written.state.instance);
+      if (this.#writing || this.#written !== written) return true;
       if (now.displaced || now.rules !== rules) {
         this.#written = undefined;
         return false;

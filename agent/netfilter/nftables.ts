@@ -18,12 +18,13 @@ interface Written {
 export class NftablesBackend implements Backend {
   readonly name = "nftables";
   #written: Written | undefined;
+  #writing = false;
   /** When elements may be looked at again. */
   #elementsDue = 0;
 
   /**
-   * `elementShare`: how much of the time elements may be looked at. A listing of ten thousand bindings takes a second, of
-   * ten some milliseconds.
+   * `elementShare`: how much of the time elements may be looked at. A listing of ten thousand bindings takes two
+   * seconds, of ten some milliseconds.
    */
   constructor(
     readonly run: Command = command,
@@ -35,6 +36,13 @@ export class NftablesBackend implements Backend {
    * all. A replacement takes the counters over.
    */
   async write(state: DesiredState): Promise<void> {
+    this.#writing = true;
+    await this.#write(state).finally(() => {
+      this.#writing = false;
+    });
+  }
+
+  async #write(state: DesiredState): Promise<void> {
     const written = this.#written;
     this.#written = undefined;
     const changes = written === undefined ? undefined : difference(written.state, state);
@@ -49,15 +57,18 @@ export class NftablesBackend implements Backend {
     }
   }
 
+  /** A write that comes in between makes the answer worthless, and then it is no reason to write again. */
   async holds(): Promise<boolean> {
+    if (this.#writing) return true;
     const written = this.#written;
     if (written === undefined) return false;
     const holds =
       performance.now() < this.#elementsDue
         ? (await this.#frame(written.state.instance)) === written.frame
         : await this.#holdsAll(written);
-    if (!holds) this.#written = undefined;
-    return holds;
+    if (holds || this.#writing || this.#written !== written) return true;
+    this.#written = undefined;
+    return false;
   }
 
   /** With every element, which costs what they are many. */
@@ -66,9 +77,10 @@ export class NftablesBackend implements Backend {
     const text = (await this.#list(written.state.instance, ["--stateless"])) ?? "";
     this.#elementsDue = began + (performance.now() - began) / this.elementShare;
     if (text === written.verified) return true;
-    written.verified = text;
     const listing = parseListing(text);
-    return listing.frame === written.frame && holdsObjects(listing, objectsOf(written.state));
+    if (listing.frame !== written.frame || !holdsObjects(listing, objectsOf(written.state))) return false;
+    written.verified = text;
+    return true;
   }
 
   async claims(instance: string): Promise<Claim[]> {

@@ -1,6 +1,6 @@
 import { bindingName, type Binding, type DesiredState } from "../desired.ts";
 import { chainsOf } from "./chains.ts";
-import { liveElements, type NamedObject, objectsOf, targetElements } from "./objects.ts";
+import { liveChanges, type NamedObject, objectsOf, targetElements } from "./objects.ts";
 
 /** Packets and bytes that elements of sets have counted, by `set key`. */
 export type ElementCounts = Map<string, { packets: number; bytes: number }>;
@@ -44,10 +44,7 @@ export function difference(before: DesiredState, after: DesiredState): string | 
     if (old !== undefined && old !== binding)
       changes.take(...targetElements(old), targetElements(binding)[1]);
   });
-  if (before.live !== after.live) {
-    const old = liveElements(before);
-    for (const [set, elements] of liveElements(after)) changes.take(set, old.get(set) ?? [], elements);
-  }
+  for (const [set, old, young] of liveChanges(before.live, after.live)) changes.take(set, old, young);
   return changes.text(tableName(after.instance));
 }
 

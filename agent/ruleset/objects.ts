@@ -1,5 +1,5 @@
 import type { WhenNoTarget } from "../config.ts";
-import { type Binding, type DesiredState, familyOf, type Frontend } from "../desired.ts";
+import { type Binding, type DesiredState, familyOf, type Frontend, type LivePair } from "../desired.ts";
 import type { Family } from "../target.ts";
 
 /**
@@ -65,20 +65,42 @@ export function targetElements(binding: Binding): [map: string, elements: string
   return [`spread${suffix}`, drawn];
 }
 
-/** `live4` and `hairpin4`, and those of IPv6: elements by the name of their set. */
-export function liveElements({ live }: DesiredState): Map<string, Set<string>> {
-  const sets = new Map(
-    families.flatMap((family) => [
-      [`live${digit(family)}`, new Set<string>()],
-      [`hairpin${digit(family)}`, new Set<string>()],
-    ]),
-  );
-  for (const { ipAddress, podIp } of live) {
-    const end = digit(familyOf(ipAddress));
-    sets.get(`live${end}`)?.add(`${ipAddress} . ${podIp}`);
-    sets.get(`hairpin${end}`)?.add(`${podIp} . ${podIp}`);
-  }
-  return sets;
+/** The elements of `live4` and `live6`, or of `hairpin4` and `hairpin6`. */
+function liveElement({ ipAddress, podIp }: LivePair): string {
+  return `${ipAddress} . ${podIp}`;
+}
+
+function hairpinElement(podIp: string): string {
+  return `${podIp} . ${podIp}`;
+}
+
+/** What leaves the sets of live pairs, and what comes. Pairs that stay are mostly the same objects. */
+export function liveChanges(
+  before: LivePair[],
+  after: LivePair[],
+): [set: string, removed: string[], added: string[]][] {
+  const [old, young] = [new Set(before), new Set(after)];
+  const gone = before.filter((pair) => !young.has(pair));
+  const come = after.filter((pair) => !old.has(pair));
+  if (gone.length + come.length === 0) return [];
+  const [goneIps, comeIps] = [
+    podIps(gone).difference(podIps(after)),
+    podIps(come).difference(podIps(before)),
+  ];
+  return families.flatMap((family) => {
+    const live = (pairs: LivePair[]) =>
+      pairs.filter(({ podIp }) => familyOf(podIp) === family).map(liveElement);
+    const hairpin = (ips: Set<string>) =>
+      [...ips].filter((ip) => familyOf(ip) === family).map(hairpinElement);
+    return [
+      [`live${digit(family)}`, live(gone), live(come)],
+      [`hairpin${digit(family)}`, hairpin(goneIps), hairpin(comeIps)],
+    ] as [string, string[], string[]][];
+  });
+}
+
+function podIps(pairs: LivePair[]): Set<string> {
+  return new Set(pairs.map(({ podIp }) => podIp));
 }
 
 export function key(frontend: Frontend): string {
@@ -105,7 +127,7 @@ function familyObjects(state: DesiredState, family: Family): NamedObject[] {
   if (bindings.length === 0) return [];
   const end = digit(family);
   const address = `${family}_addr`;
-  const sets = liveElements(state);
+  const live = state.live.filter(({ ipAddress }) => familyOf(ipAddress) === family);
   const set = (name: string, type: string, elements: Iterable<string>, dynamic = false): NamedObject => ({
     ...{ name: `${name}${end}`, kind: "set", type: `type ${type}`, flags: [], counter: false, dynamic },
     elements: [...new Set(elements)],
@@ -118,8 +140,8 @@ function familyObjects(state: DesiredState, family: Family): NamedObject[] {
     ),
     ...shapes.flatMap((shape) => shapeObjects(bindings, family, shape)),
     ...policyObjects(bindings, end, address),
-    set("live", `${address} . ${address}`, sets.get(`live${end}`) ?? [], true),
-    set("hairpin", `${address} . ${address}`, sets.get(`hairpin${end}`) ?? [], true),
+    set("live", `${address} . ${address}`, live.map(liveElement), true),
+    set("hairpin", `${address} . ${address}`, [...podIps(live)].map(hairpinElement), true),
   ];
 }
 

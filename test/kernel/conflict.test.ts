@@ -33,7 +33,7 @@ class Installation {
     const claims = await this.backend.claims(this.config.instance);
     const pods = [pod("a")];
     const sync = await reconcile(
-      { config: this.config, node, pods, claims, last: undefined, verify: true },
+      { config: this.config, node, pods, claims, last: undefined, intact: false, settle: true },
       this.backend,
     );
     return {
