@@ -10,11 +10,13 @@ import { Examination } from "./examination.ts";
 import { serveHealth } from "./health.ts";
 import type { Backend } from "./netfilter/backend.ts";
 import type { Conntrack } from "./netfilter/conntrack.ts";
+import type { Monitor } from "./netfilter/monitor.ts";
 import type { NodeFacts } from "./node.ts";
 import { type PodListener, watchPods } from "./pods.ts";
 import { createSchedule } from "./schedule.ts";
 import { Status } from "./status.ts";
 import { FlowPass, SyncPass } from "./sync.ts";
+import { endStartup } from "./taint.ts";
 
 /** Everything that one agent works with. */
 export interface AgentParts {
@@ -26,6 +28,8 @@ export interface AgentParts {
   backend: Backend;
   /** Every way to hold rules that works on this node: an agent with another configuration may have used another. */
   everyBackend(): Promise<Backend[]>;
+  /** Tells at once of somebody else's hands at the rules; absent where only a look every few seconds does. */
+  monitor: Monitor | undefined;
   conntrack: Conntrack;
   nodeFacts(): Promise<NodeFacts>;
   /** What on this node would make traffic fail. */
@@ -33,11 +37,14 @@ export interface AgentParts {
   log: Logger;
 }
 
-/** Milliseconds: rules follow the pods at once. */
-const syncIntervals = { minimum: 10, maximum: 60_000, retry: 500 };
+/** Milliseconds: rules follow the pods at once, and a tool that works again is soon found out. */
+const syncIntervals = { minimum: 10, maximum: 4_000, retry: 500 };
 
-/** Milliseconds between two looks at the node and at what others did to the rules. */
-const inspectionIntervals = { minimum: 1_000, maximum: 5_000, retry: 1_000 };
+/**
+ * Milliseconds between two looks at the node and at what others did to the rules. With a tool that hangs for as long as
+ * it may (5 s), the agent is not ready after less than 10 s. The monitor's hints are spaced by itself.
+ */
+const inspectionIntervals = { minimum: 50, maximum: 4_000, retry: 1_000 };
 
 /** Milliseconds: flows follow the rules at once; a listing of all of them costs up to 100 ms on a busy node. */
 const flowIntervals = { minimum: 50, maximum: 60_000, retry: 5_000 };
@@ -51,8 +58,9 @@ const examinationIntervals = { minimum: 5_000, maximum: 60_000, retry: 60_000 };
  * @throws {HealthPortError}
  */
 export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<void> {
-  const { config, nodeName, home, api, log, backend } = agent;
-  const status = new Status(backend.name);
+  const { config, home, api, backend } = agent;
+  const since = await rulesSince(agent);
+  const status = new Status(backend.name, since);
   const health = await serveHealth(config.healthPort, {
     report: () => status.report(),
     counts: () => backend.counts(),
@@ -60,7 +68,30 @@ export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<
   // Before the pods are asked for, so that one connection serves for both and for the watch after them.
   const permitted = await mayAsk(api, home, AbortSignal.any([signal, AbortSignal.timeout(2_000)]));
   const stopped = new AbortController();
+  const finished = keepInStep(agent, status, stopped.signal);
 
+  await aborted(signal);
+  stopped.abort();
+  await finished;
+  await leave(agent, permitted);
+  health.close();
+}
+
+/** Rules of an agent before us serve on until the pods are known, however long the API server is away. */
+async function rulesSince({ backend, config, log }: AgentParts): Promise<Date | undefined> {
+  const seconds = await backend.writeTime(config.instance).catch(() => undefined);
+  if (seconds === undefined) return undefined;
+  const since = new Date(seconds * 1000);
+  const minutes = Math.max(0, Math.round((Date.now() - since.getTime()) / 60_000));
+  log.info(
+    `rules of this installation are there, last changed ${minutes} min ago: they stay until the pods are known`,
+  );
+  return since;
+}
+
+/** Until the signal aborts; resolves when nothing of it runs any more. */
+async function keepInStep(agent: AgentParts, status: Status, signal: AbortSignal): Promise<void> {
+  const { config, nodeName, api, log, backend } = agent;
   const examination = new Examination({ examine: agent.examine, status, log });
   const flow = new FlowPass({ flows: agent.conntrack, status, log });
   const sync = new SyncPass({
@@ -76,23 +107,38 @@ export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<
     takeOver();
   };
   const rules = createSchedule(() => sync.run(pods, changed), syncIntervals);
+  const looks = { node: false, kernel: true };
+  const checks = createSchedule(async () => {
+    const looked = await examination.run();
+    looks.node = true;
+    return looked;
+  }, examinationIntervals);
   const inspections = createSchedule(async () => {
-    const seen = await sync.inspect();
+    const sees = await sync.inspect();
+    // What failed here is mostly what the examination then found, too.
+    if (sees && !looks.kernel) checks.trigger();
+    looks.kernel = sees;
     rules.trigger();
-    return seen;
+    return sees;
   }, inspectionIntervals);
-  const checks = createSchedule(() => examination.run(), examinationIntervals);
-  const pods = watchPods(api, config, nodeName, podListener(rules.trigger, status, log), stopped.signal);
+  const pods = watchPods(api, config, nodeName, podListener(rules.trigger, status, log), signal);
   const ipAddresses = config.addresses.flatMap(({ ipAddresses }) => ipAddresses).join(", ");
   log.info(`watching pods on node ${nodeName} for ${ipAddresses}`);
   checks.trigger();
   inspections.trigger();
+  const suspect = () => {
+    sync.suspect();
+    inspections.trigger();
+  };
+  const monitoring = agent.monitor?.run(suspect, signal, (error) =>
+    log.debug({ err: error }, "the rules are not monitored, only looked at every few seconds"),
+  );
+  const isReady = () => looks.node && status.report().ready;
+  const startup = config.startupTaint && endStartup({ api, nodeName, isReady, log }, signal);
 
   await aborted(signal);
-  stopped.abort();
+  await Promise.all([monitoring, startup]);
   await Promise.all([rules, inspections, flows, checks].map((schedule) => schedule.stop()));
-  await leave(agent, permitted);
-  health.close();
 }
 
 function podListener(changed: () => void, status: Status, log: Logger): PodListener {

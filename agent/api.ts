@@ -26,11 +26,14 @@ export interface Api {
   get<T>(path: string, query: Query, signal?: AbortSignal): Promise<T>;
   /** Creates an object. @throws {ApiError} or a network error */
   post(path: string, object: unknown, signal?: AbortSignal): Promise<void>;
+  /** Changes an object by a JSON patch (RFC 6902). @throws {ApiError} or a network error */
+  patch(path: string, operations: unknown[], signal?: AbortSignal): Promise<void>;
   /** The lines of a watch, each a decoded event, until the server ends it. @throws {ApiError} or a network error */
   watch<T>(path: string, query: Query, signal: AbortSignal): AsyncGenerator<T>;
 }
 
 interface Request {
+  method?: "GET" | "POST" | "PATCH";
   path: string;
   query?: Query;
   /** Milliseconds. */
@@ -38,6 +41,8 @@ interface Request {
   body?: string;
   signal: AbortSignal | undefined;
 }
+
+const contentTypes = { GET: undefined, POST: "application/json", PATCH: "application/json-patch+json" };
 
 /** Milliseconds without a byte after which a request is given up; a watch gets a bookmark every minute (KEP-956). */
 const silence = { get: 30_000, watch: 100_000 };
@@ -57,9 +62,10 @@ export function connectApi(): Api {
   const secure = cluster.server.startsWith("https:");
   const agent = secure ? new https.Agent(keepAlive) : new http.Agent(keepAlive);
 
-  const open = async ({ path, query = {}, timeout, body, signal }: Request) => {
-    const headers = { accept: "application/json", ...(body && { "content-type": "application/json" }) };
-    const options: https.RequestOptions = { headers, method: body ? "POST" : "GET" };
+  const open = async ({ method = "GET", path, query = {}, timeout, body, signal }: Request) => {
+    const contentType = contentTypes[method];
+    const headers = { accept: "application/json", ...(contentType && { "content-type": contentType }) };
+    const options: https.RequestOptions = { headers, method };
     await kubeConfig.applyToHTTPSOptions(options);
     if (!cluster.proxyUrl) options.agent = agent;
     const url = new URL(cluster.server + path);
@@ -68,7 +74,7 @@ export function connectApi(): Api {
       (secure ? https : http).request(url, { ...options, timeout, ...(signal && { signal }) }),
       body,
     );
-    if (response.statusCode !== (body ? 201 : 200)) throw await apiError(response);
+    if (response.statusCode !== (method === "POST" ? 201 : 200)) throw await apiError(response);
     return response;
   };
 
@@ -77,7 +83,12 @@ export function connectApi(): Api {
       return JSON.parse(await text(await open({ path, query, timeout: silence.get, signal }))) as T;
     },
     async post(path: string, object: unknown, signal?: AbortSignal) {
-      await text(await open({ path, timeout: silence.get, body: JSON.stringify(object), signal }));
+      const body = JSON.stringify(object);
+      await text(await open({ method: "POST", path, timeout: silence.get, body, signal }));
+    },
+    async patch(path: string, operations: unknown[], signal?: AbortSignal) {
+      const body = JSON.stringify(operations);
+      await text(await open({ method: "PATCH", path, timeout: silence.get, body, signal }));
     },
     async *watch<T>(path: string, query: Query, signal: AbortSignal) {
       const response = await open({ path, query: { ...query, watch: true }, timeout: silence.watch, signal });

@@ -8,8 +8,11 @@ import { type Config, ConfigError, configFromEnvironment, instancePattern, parse
 import { desired } from "./desired.ts";
 import { createLog } from "./log.ts";
 import { chooseBackend, everyBackend } from "./netfilter/choice.ts";
+import { command } from "./netfilter/command.ts";
 import { Conntrack } from "./netfilter/conntrack.ts";
+import { Monitor } from "./netfilter/monitor.ts";
 import { readNodeFacts } from "./netfilter/node.ts";
+import { NftSession } from "./netfilter/session.ts";
 import { parsePods } from "./podlist.ts";
 import type { NodeFacts } from "./node.ts";
 import { listPods } from "./pods.ts";
@@ -147,11 +150,14 @@ interface CleanupOptions {
 async function run(config: Config, node: string, env: NodeJS.ProcessEnv): Promise<void> {
   const log = createLog(config.verbose, node);
   const ending = new AbortController();
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => ending.abort());
+  // Not once: while a tool runs, a library of ours ends the process at a signal that nobody else listens to.
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => ending.abort());
   const { POD_NAMESPACE: namespace, DAEMONSET_NAME: daemonSet } = env;
   const home = namespace && daemonSet ? { namespace, daemonSet } : undefined;
   const nodeFacts = () => readNodeFacts(node);
-  const { backend, reason } = await chooseBackend(config, await nodeFacts());
+  const session = new NftSession();
+  const transact = session.run.bind(session);
+  const { backend, reason } = await chooseBackend(config, await nodeFacts(), command, transact);
   log.info(`the rules are held by ${backend.name}: ${reason}`);
   const examine = () => preflight(config);
   const parts = {
@@ -161,11 +167,14 @@ async function run(config: Config, node: string, env: NodeJS.ProcessEnv): Promis
     api: connectApi(),
     backend,
     everyBackend,
+    // It knows nftables only.
+    monitor: backend.name === "nftables" ? new Monitor(config.instance) : undefined,
     nodeFacts,
     examine,
     log,
   };
   await runAgent({ ...parts, conntrack: new Conntrack() }, ending.signal);
+  session.end();
 }
 
 async function once(config: Config, nodeName: string): Promise<string> {

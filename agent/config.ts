@@ -30,6 +30,8 @@ export interface Config {
   outsideGuard: boolean;
   /** `auto`: only where a client would otherwise get no answer; `always`: targets see the node instead of the client. */
   masquerade: "auto" | "always";
+  /** Whether the node's taint for nodes whose addresses do not work yet is removed when they do. */
+  startupTaint: boolean;
   addresses: Address[];
 }
 
@@ -142,6 +144,7 @@ const configShape = z.strictObject({
   hostClients: z.boolean().default(true),
   outsideGuard: z.boolean().default(true),
   masquerade: z.enum(["auto", "always"]).default("auto"),
+  startupTaint: z.boolean().default(false),
   allowedCidrs: z.array(z.string()).default([]),
   addresses: z.array(addressShape),
 });

@@ -28,9 +28,22 @@ interface Interest {
 }
 
 /**
+ * Milliseconds over which the agents of a cluster come back, each at a moment of its own, when the API server ended
+ * their watches or did not answer: a thousand that come at once keep a server that starts from starting.
+ */
+const spread = 11_000;
+
+/**
+ * Milliseconds after which a watch that ends has been silent: a server sends a bookmark every minute (KEP-956), unless it
+ * forgot the version that it was asked for. The connection is ended a little later (api.ts).
+ */
+const silence = 90_000;
+
+/**
  * Lists, then watches, the pods of the node for each namespace and selector until the signal aborts. A watch resumes
- * where it ended; the relist after `pollInterval` is the safety net for what a watch can lose (an etcd restore, a
- * half-open connection). Failures are retried for ever, and what was known stays known.
+ * where it ended, but everything is listed anew where it may have lost something: after a silence, when the version is
+ * too old to go on from, and when versions go backwards (an etcd restore). The relist after `pollInterval` is the safety
+ * net behind that. Failures are retried for ever, and what was known stays known.
  */
 export function watchPods(
   api: Api,
@@ -38,9 +51,11 @@ export function watchPods(
   nodeName: string,
   listener: PodListener,
   signal: AbortSignal,
+  comeBackWithin = spread,
 ): PodSource {
+  const { pollInterval } = config;
   const watches = interests(config).map(
-    (interest) => new PodWatch(api, interest, nodeName, config.pollInterval, listener),
+    (interest) => new PodWatch(api, interest, nodeName, { pollInterval, comeBackWithin }, listener),
   );
   for (const watch of watches) void watch.run(signal);
   return { pods: () => merged(watches.map(({ known }) => known)) };
@@ -85,12 +100,15 @@ class PodWatch {
   known: Known | undefined;
   #version = "";
   #failures = 0;
+  /** When the server last said something, or was asked. */
+  #heard = 0;
 
   constructor(
     readonly api: Api,
     readonly interest: Interest,
     readonly nodeName: string,
-    readonly pollInterval: number,
+    /** Seconds between two relists, and milliseconds for a return. */
+    readonly times: { pollInterval: number; comeBackWithin: number },
     readonly listener: PodListener,
   ) {}
 
@@ -114,38 +132,53 @@ class PodWatch {
   }
 
   async #watchUntilRelist(signal: AbortSignal): Promise<void> {
-    const relist = AbortSignal.timeout(jittered(this.pollInterval * 1000));
-    while (!signal.aborted && !relist.aborted) {
+    const due = jittered(this.times.pollInterval * 1000);
+    const relist = performance.now() + due;
+    // The server ends the watch in time, unless something in between keeps its word from us.
+    const overdue = AbortSignal.timeout(due + 30_000);
+    while (!signal.aborted && performance.now() < relist) {
       try {
-        await this.#watch(AbortSignal.any([signal, relist]));
+        await this.#watch(relist - performance.now(), AbortSignal.any([signal, overdue]));
       } catch (error) {
-        if (relist.aborted) return;
+        if (overdue.aborted) return;
         if (isExpired(error)) return await pause(200, signal);
+        const heardNothing = performance.now() - this.#heard > silence;
         await this.#wait(error, signal);
+        // What came before the silence may have been lost, too.
+        if (heardNothing) return;
       }
     }
   }
 
-  /** One watch, to its end. The server ends it after 4–8 minutes, at random so that a cluster's agents spread. */
-  async #watch(signal: AbortSignal): Promise<void> {
+  /**
+   * One watch, to its end: the server's at the relist, or after 15–30 minutes, so that agents get to know new servers.
+   * One watch and one list for each relist is as few requests as there can be.
+   */
+  async #watch(longest: number, signal: AbortSignal): Promise<void> {
+    const timeoutSeconds = Math.ceil(Math.min(900 + Math.random() * 900, longest / 1000));
     const query = {
       ...selection(this.interest, this.nodeName),
       resourceVersion: this.#version,
       allowWatchBookmarks: true,
-      timeoutSeconds: 240 + Math.floor(Math.random() * 240),
+      timeoutSeconds,
     };
-    const opened = Date.now();
+    const opened = performance.now();
+    this.#heard = opened;
     for await (const event of this.api.watch<WatchEvent>(podsPath(this.interest), query, signal)) {
       if (event.type === "ERROR") throw failureOf(event);
+      this.#heard = performance.now();
       this.#succeeded();
       this.#take(event);
     }
-    // A server that ends every watch at once must not be asked again at once.
-    if (Date.now() - opened < 1_000) await pause(1_000, signal);
+    // A server that ends a watch before its time goes away, and ends those of all other agents, too.
+    const lasted = performance.now() - opened;
+    if (lasted < (timeoutSeconds - 1) * 1000) await sleep(Math.random() * this.times.comeBackWithin, signal);
   }
 
   #take({ type, object }: WatchEvent): void {
-    this.#version = object.metadata?.resourceVersion ?? this.#version;
+    const version = object.metadata?.resourceVersion ?? this.#version;
+    if (isOlder(version, this.#version)) throw new ApiError(410, "versions go backwards", 0);
+    this.#version = version;
     if (type === "BOOKMARK") return;
     const uid = object.metadata?.uid ?? "";
     if (type === "DELETED") this.known?.delete(uid);
@@ -162,7 +195,11 @@ class PodWatch {
     if (signal.aborted) return;
     this.#failures++;
     this.listener.trouble(podsPath(this.interest), sentence(error));
-    await pause(backoff(this.#failures, error), signal);
+    const asked = error instanceof ApiError ? error.retryAfter * 1000 : 0;
+    // Who knows nothing yet has traffic waiting.
+    const longest = this.known === undefined ? 1_000 * 2 ** (this.#failures - 1) : Number.POSITIVE_INFINITY;
+    const wait = Math.random() * Math.min(longest, this.times.comeBackWithin);
+    await sleep(asked + wait, signal);
   }
 }
 
@@ -176,15 +213,20 @@ function isExpired(error: unknown): boolean {
   return error instanceof ApiError && error.status === 410;
 }
 
-/** Doubling from 1 s to 30 s, or what the server asks for if that is longer. */
-function backoff(failures: number, error: unknown): number {
-  const asked = error instanceof ApiError ? error.retryAfter * 1000 : 0;
-  return Math.max(asked, Math.min(30_000, 1_000 * 2 ** (failures - 1)));
+/** Versions of one resource grow, and compare as whole numbers (KEP-5504); what does not look like one is not judged. */
+function isOlder(version: string, known: string): boolean {
+  const isNumber = /^[1-9][0-9]*$/;
+  return isNumber.test(version) && isNumber.test(known) && BigInt(version) < BigInt(known);
 }
 
 /** Waits that long, give or take a quarter, or until the signal aborts. */
-async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  await delay(jittered(milliseconds), undefined, { signal }).catch(() => undefined);
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return sleep(jittered(milliseconds), signal);
+}
+
+/** Waits that long, or until the signal aborts. */
+async function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await delay(Math.round(milliseconds), undefined, { signal }).catch(() => undefined);
 }
 
 /** 75–125 % of it, in whole milliseconds, as timers want them. */

@@ -24,7 +24,11 @@ export class Status {
   #blockers: string[] = [];
   #troubles = new Map<string, string>();
 
-  constructor(readonly backend = "nftables") {}
+  /** `rulesSince`: when the rules that the first sync found were last changed. */
+  constructor(
+    readonly backend = "nftables",
+    readonly rulesSince?: Date,
+  ) {}
 
   /** Takes in a sync that is in the kernel; returns a line for each binding that leads elsewhere than before. */
   synced({ state, outcome }: Sync): string[] {
@@ -61,7 +65,9 @@ export class Status {
    * has one of the addresses, and nothing on the node keeps packets from them.
    */
   report(): Report {
-    const waiting = this.#bindings === undefined ? ["the first sync has not reached the kernel yet"] : [];
+    const meanwhile = this.rulesSince && `; the rules of ${this.rulesSince.toISOString()} hold meanwhile`;
+    const first = `the first sync has not reached the kernel yet${meanwhile ?? ""}`;
+    const waiting = this.#bindings === undefined ? [first] : [];
     const failure = this.#failure === undefined ? [] : [this.#failure];
     const conflicts = this.#problems.filter(({ code }) => code === "CONFLICT").map(({ message }) => message);
     const against = [...waiting, ...failure, ...conflicts, ...this.#blockers];

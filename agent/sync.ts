@@ -8,8 +8,8 @@ import type { Status } from "./status.ts";
 
 /** The rules, and what else of the node the sync looks at now and then. */
 export interface Kernel extends Rules {
-  /** Whether the rules are as they were last written. */
-  holds(): Promise<boolean>;
+  /** Whether the rules are as they were last written. `suspect`: somebody was seen at them. */
+  holds(suspect?: boolean): Promise<boolean>;
   claims(instance: string): Promise<Claim[]>;
 }
 
@@ -38,6 +38,9 @@ export class SyncPass {
   #inspection: Inspection | undefined;
   /** Whether the inspection is news to the sync. */
   #settle = false;
+  #suspect = false;
+  /** Why the last look at the node failed: as long as nobody can tell what the kernel holds, it cannot be relied on. */
+  #blindness: string | undefined;
   #problems = "";
   #conflicts = new Set<string>();
 
@@ -75,17 +78,25 @@ export class SyncPass {
     if (this.state === undefined) return true;
     try {
       await this.#inspect();
+      this.#blindness = undefined;
       return true;
     } catch (error) {
-      this.#tellFailure(error);
+      this.#blindness = this.#tellFailure(error);
       return false;
     }
   }
 
+  /** Somebody was seen at the rules: the next inspection looks at all of them. */
+  suspect(): void {
+    this.#suspect = true;
+  }
+
   async #inspect(): Promise<void> {
     const { kernel, config, nodeFacts } = this.parts;
+    const suspect = this.#suspect;
+    this.#suspect = false;
     const [node, claims] = await Promise.all([nodeFacts(), kernel.claims(config.instance)]);
-    const intact = this.state === undefined || (await kernel.holds());
+    const intact = this.state === undefined || (await kernel.holds(suspect));
     this.#inspection = { node, claims, intact };
     this.#settle = true;
   }
@@ -95,6 +106,7 @@ export class SyncPass {
     if (sync.outcome === "repaired")
       log.warn("the rules were changed or removed by somebody else and are restored");
     for (const line of status.synced(sync)) log.info(line);
+    if (this.#blindness !== undefined) status.failed(this.#blindness);
     this.#tellConflicts(sync.state.problems.filter(({ code }) => code === "CONFLICT"));
     const problems = sync.state.problems.map(({ message }) => message).join("; ");
     if (problems !== this.#problems && problems !== "") log.debug(problems);
@@ -107,10 +119,11 @@ export class SyncPass {
     this.#conflicts = new Set(conflicts.map(({ message }) => message));
   }
 
-  #tellFailure(error: unknown): void {
+  #tellFailure(error: unknown): string {
     const { status, log } = this.parts;
     const message = `the rules could not be brought up to date, the last ones stay: ${sentence(error)}`;
     if (status.failed(message)) log.error({ err: error }, message);
+    return message;
   }
 }
 

@@ -128,6 +128,12 @@ export interface AgentArgs {
    * every address is allowed. Example: `["169.254.210.0/24", "fd00:210::/32"]`
    */
   allowedCidrs?: pulumi.Input<pulumi.Input<string>[]>;
+  /**
+   * Whether the agent removes the taint `magic-ip-address/agent-not-ready` from its node when the addresses work there. New
+   * nodes that register with that taint get no pods before. Needs Kubernetes 1.30, and rights on nodes that an admission
+   * policy holds to this one taint of the agent's own node. Default: `false`.
+   */
+  startupTaint?: pulumi.Input<boolean>;
   /** Which taints the agent tolerates. Default: all. Example: `[{ key: "dedicated", operator: "Exists" }]` */
   tolerations?: pulumi.Input<pulumi.Input<TolerationArgs>[]>;
   /** Labels of the nodes that get an agent, besides `kubernetes.io/os: linux`. Default: none. Example: `{ pool: "apps" }` */

@@ -62,6 +62,7 @@ const agentShape: Shape = {
     hostClients: flag,
     outsideGuard: flag,
     masquerade: text("auto"),
+    startupTaint: flag,
     allowedCidrs: { is: "list", of: text("169.254.210.0/24"), example: '["169.254.210.0/24"]' },
     tolerations: { is: "list", of: tolerationShape, example: '[{ operator: "Exists" }]' },
     nodeSelector: texts('{ pool: "apps" }'),

@@ -25,14 +25,16 @@ export interface Backend {
   write(state: DesiredState): Promise<void>;
   /**
    * Whether the kernel still holds what was written last; if not, the next write is a whole one. It may be asked while a
-   * write is under way.
+   * write is under way. `suspect`: somebody was seen at the rules, so that what is seldom looked at is due as well.
    * @throws {CommandError}
    */
-  holds(): Promise<boolean>;
+  holds(suspect?: boolean): Promise<boolean>;
   /** What other installations on this node have claimed. @throws {CommandError} */
   claims(instance: string): Promise<Claim[]>;
   /** @throws {CommandError} */
   counts(): Promise<BindingCount[]>;
+  /** When the installation's rules were last written, in seconds since 1970; undefined when that is not known. @throws {CommandError} */
+  writeTime(instance: string): Promise<number | undefined>;
   /** The installations that have rules on this node. @throws {CommandError} */
   instances(): Promise<string[]>;
   /** Takes an installation's rules away; returns the magic IPs they were for, undefined when there were none. @throws {CommandError} */

@@ -5,7 +5,7 @@ import { ruleset } from "../ruleset/nftables.ts";
 import type { Backend } from "./backend.ts";
 import { type Command, CommandError, command } from "./command.ts";
 import { detectFlavour, IptablesBackend } from "./iptables.ts";
-import { NftablesBackend } from "./nftables.ts";
+import { NftablesBackend, type Transact } from "./nftables.ts";
 
 /** A backend, and why it is this one. */
 export interface BackendChoice {
@@ -21,8 +21,9 @@ export async function chooseBackend(
   config: Config,
   node: NodeFacts,
   run: Command = command,
+  transact?: Transact,
 ): Promise<BackendChoice> {
-  const nftables = new NftablesBackend(run);
+  const nftables = new NftablesBackend(run, { transact });
   if (config.backend === "nftables") return { backend: nftables, reason: "the configuration says so" };
   if (config.backend === "iptables") return await iptables(run);
   const fault = await attempt(() => run("nft", ["-c", "-f", "-"], ruleset(desired(config, node, []))));

@@ -40,6 +40,64 @@ export const command: Command = async (file, args, input) => {
   }
 };
 
+/** Runs a tool that goes on by itself and hands over what it prints, until the signal aborts. Rejects when it ends before. */
+export type Follow = (
+  file: string,
+  args: string[],
+  took: (text: string) => void,
+  signal: AbortSignal,
+) => Promise<void>;
+
+/**
+ * Holds a tool that reads no input and would outlive an agent that is killed: when the shell's input ends, so does the
+ * tool. Only the tool holds the output, which therefore ends with it.
+ */
+const leash = '"$@" & exec >&-; read -r _; kill "$!"; wait';
+
+/** Follows a tool of this node. */
+export const follow: Follow = async (file, args, took, signal) => {
+  const child = execa("sh", ["-c", leash, "sh", file, ...args], {
+    ...{ stdin: "pipe", stderr: "ignore", buffer: false, reject: false, env: { LC_ALL: "C" } },
+  });
+  const release = () => child.stdin.end();
+  child.stdin.on("error", () => {});
+  child.stdout.setEncoding("utf8").on("data", took).on("end", release);
+  signal.addEventListener("abort", release, { once: true });
+  if (signal.aborted) release();
+  await child;
+  signal.removeEventListener("abort", release);
+  if (!signal.aborted) throw new Error(`${file} ${args.join(" ")} has ended`);
+};
+
+/** A tool that goes on by itself, and does what it is told line by line. */
+export interface Conversation {
+  say(text: string): void;
+  /** Ends the tool. */
+  end(): void;
+}
+
+/** Starts such a tool; `heard` gets what it prints, `ended` is called when it has ended or cannot be started. */
+export type Converse = (
+  file: string,
+  args: string[],
+  heard: (text: string) => void,
+  ended: () => void,
+) => Conversation;
+
+/** Talks with a tool of this node. When the agent ends, however it does, its input ends, and so does the tool. */
+export const converse: Converse = (file, args, heard, ended) => {
+  const child = execa(file, args, {
+    ...{ stdin: "pipe", stderr: "ignore", buffer: false, reject: false, forceKillAfterDelay: 500 },
+    // Nothing is to be kept of what was said.
+    ...{ env: { LC_ALL: "C", HOME: "/nonexistent" } },
+  });
+  child.stdout.setEncoding("utf8").on("data", heard);
+  // To write to a tool that has just ended is no fault of its own; `ended` follows.
+  child.stdin.on("error", () => {});
+  void child.then(ended);
+  return { say: (text) => child.stdin.write(text), end: () => child.kill("SIGKILL") };
+};
+
 function commandError(file: string, args: string[], error: ExecaError): CommandError {
   const stderr = String(error.stderr ?? "").trim();
   const fault = faultOf(error);

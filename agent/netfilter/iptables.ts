@@ -109,6 +109,11 @@ export class IptablesBackend implements Backend {
     });
   }
 
+  /** iptables has no place for it. */
+  async writeTime(): Promise<undefined> {
+    return undefined;
+  }
+
   async instances(): Promise<string[]> {
     const names = (await this.#installations()).flatMap(({ instance }) => instance ?? []);
     return [...new Set(names)].toSorted();
@@ -146,7 +151,13 @@ export class IptablesBackend implements Backend {
     const wanted = ruleset(state, family, segment);
     if (held?.wanted === wanted && held.rules === present.rules && !present.displaced) return held;
     await this.#restore(family, ruleset(state, family, segment, present));
-    return { wanted, rules: (await this.#installation(family, state.instance)).rules };
+    const { rules } = await this.#installation(family, state.instance);
+    // A tool may say that it works and not do so, and somebody may have been faster than the look.
+    if (rules === "")
+      throw new Error(
+        `${tool[family]}-${this.flavour} lists none of the rules right after they were written`,
+      );
+    return { wanted, rules };
   }
 
   /** What the pods of a bridge have in common, where it matters. Read by a command, which sees the node's own network. */

@@ -1,6 +1,22 @@
 import { type Claim, type DesiredState, bindingName, familyOf } from "../desired.ts";
-import { claimsOf, countOf, holdsObjects, type Listing, parseListing } from "../ruleset/listing.ts";
-import { difference, type ElementCounts, removal, ruleset, tableName } from "../ruleset/nftables.ts";
+import {
+  claimsOf,
+  countOf,
+  holdsObjects,
+  type Listing,
+  parseListing,
+  writeTimeOf,
+} from "../ruleset/listing.ts";
+import {
+  difference,
+  type ElementCounts,
+  removal,
+  ruleset,
+  type Stamp,
+  stampAnswer,
+  stampQuestion,
+  tableName,
+} from "../ruleset/nftables.ts";
 import { digit, key, objectsOf, shapeOf } from "../ruleset/objects.ts";
 import type { Backend, BindingCount } from "./backend.ts";
 import { type Command, CommandError, command } from "./command.ts";
@@ -14,22 +30,37 @@ interface Written {
   verified: string | undefined;
 }
 
+/** Milliseconds. Somebody may be at the table once a second, and a fifth of that is what a look at it may cost then. */
+const soonListed = 200;
+
+/** A faster way for small transactions; true when the kernel was seen to hold one, by the answer to the question. */
+export type Transact = (transaction: string, question: string, answer: string) => Promise<boolean>;
+
+export interface NftablesOptions {
+  /** How much of the time elements may be looked at: a listing of ten thousand bindings takes two seconds, of ten some milliseconds. */
+  elementShare: number;
+  /** None: each transaction has an nft of its own. */
+  transact: Transact | undefined;
+}
+
 /** The rules as one nftables table, `inet magic-ip-<instance>`. */
 export class NftablesBackend implements Backend {
   readonly name = "nftables";
   #written: Written | undefined;
   #writing = false;
-  /** When elements may be looked at again. */
+  /** When elements may be looked at again, and how long that took. */
   #elementsDue = 0;
+  #elementsSeen = { at: Number.NEGATIVE_INFINITY, cost: 0 };
 
-  /**
-   * `elementShare`: how much of the time elements may be looked at. A listing of ten thousand bindings takes two
-   * seconds, of ten some milliseconds.
-   */
+  readonly #options: NftablesOptions;
+  #writes = 0;
+
   constructor(
     readonly run: Command = command,
-    readonly elementShare = 1 / 50,
-  ) {}
+    options: Partial<NftablesOptions> = {},
+  ) {
+    this.#options = { elementShare: 1 / 50, transact: undefined, ...options };
+  }
 
   /**
    * Elements where only they differ, else the whole table; each as one transaction, which holds as a whole or not at
@@ -45,10 +76,11 @@ export class NftablesBackend implements Backend {
   async #write(state: DesiredState): Promise<void> {
     const written = this.#written;
     this.#written = undefined;
-    const changes = written === undefined ? undefined : difference(written.state, state);
+    const stamp = this.#stamp();
+    const changes = written === undefined ? undefined : difference(written.state, state, stamp);
     if (written === undefined || changes === undefined) return await this.#replace(state);
     try {
-      if (changes !== "") await this.#load(changes);
+      if (changes !== "" && !(await this.#transact(changes, state, stamp))) await this.#load(changes);
       this.#written = { ...written, state, verified: changes === "" ? written.verified : undefined };
     } catch (error) {
       // Somebody was at an element: the table as a whole puts it right.
@@ -57,11 +89,18 @@ export class NftablesBackend implements Backend {
     }
   }
 
+  async #transact(changes: string, { instance }: DesiredState, stamp: Stamp): Promise<boolean> {
+    const { transact } = this.#options;
+    if (transact === undefined) return false;
+    return await transact(changes, stampQuestion(instance, stamp), stampAnswer(stamp));
+  }
+
   /** A write that comes in between makes the answer worthless, and then it is no reason to write again. */
-  async holds(): Promise<boolean> {
+  async holds(suspect = false): Promise<boolean> {
     if (this.#writing) return true;
     const written = this.#written;
     if (written === undefined) return false;
+    if (suspect) this.#hurry();
     const holds =
       performance.now() < this.#elementsDue
         ? (await this.#frame(written.state.instance)) === written.frame
@@ -71,11 +110,18 @@ export class NftablesBackend implements Backend {
     return false;
   }
 
+  /** Elements are due at once where they are soon listed, and else for up to a fifth of the time. */
+  #hurry(): void {
+    const { at, cost } = this.#elementsSeen;
+    this.#elementsDue = Math.min(this.#elementsDue, cost < soonListed ? 0 : at + cost * 5);
+  }
+
   /** With every element, which costs what they are many. */
   async #holdsAll(written: Written): Promise<boolean> {
     const began = performance.now();
     const text = (await this.#list(written.state.instance, ["--stateless"])) ?? "";
-    this.#elementsDue = began + (performance.now() - began) / this.elementShare;
+    this.#elementsSeen = { at: began, cost: performance.now() - began };
+    this.#elementsDue = began + this.#elementsSeen.cost / this.#options.elementShare;
     if (text === written.verified) return true;
     const listing = parseListing(text);
     if (listing.frame !== written.frame || !holdsObjects(listing, objectsOf(written.state))) return false;
@@ -107,6 +153,10 @@ export class NftablesBackend implements Backend {
     });
   }
 
+  async writeTime(instance: string): Promise<number | undefined> {
+    return writeTimeOf(await this.#listing(instance, ["--stateless"]));
+  }
+
   async instances(): Promise<string[]> {
     // "list tables" would read every element of every table.
     const tables = await this.run("nft", ["list", "chains", "inet"]);
@@ -123,8 +173,12 @@ export class NftablesBackend implements Backend {
   }
 
   async #replace(state: DesiredState): Promise<void> {
-    await this.#load(ruleset(state, await this.#counts(state)));
-    this.#written = { state, frame: await this.#frame(state.instance), verified: undefined };
+    await this.#load(ruleset(state, { counts: await this.#counts(state), stamp: this.#stamp() }));
+    const frame = await this.#frame(state.instance);
+    // nft may say that it works and not do so, and somebody may have been faster than the look.
+    if (!frame.startsWith(`table inet ${tableName(state.instance)} {`))
+      throw new Error(`nft lists no table inet ${tableName(state.instance)} right after it was written`);
+    this.#written = { state, frame, verified: undefined };
     this.#elementsDue = 0;
   }
 
@@ -147,6 +201,10 @@ export class NftablesBackend implements Backend {
       () => this.#list(instance, ["--stateless"]),
     );
     return parseListing(text ?? "").frame;
+  }
+
+  #stamp(): Stamp {
+    return { time: Math.floor(Date.now() / 1000), number: ++this.#writes };
   }
 
   async #load(text: string): Promise<void> {

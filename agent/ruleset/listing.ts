@@ -1,6 +1,6 @@
 import type { Claim, Frontend } from "../desired.ts";
 import type { NamedObject } from "./objects.ts";
-import type { ElementCounts } from "./nftables.ts";
+import { type ElementCounts, stampSet } from "./nftables.ts";
 
 /** A table as `nft --numeric list table` prints it. */
 export interface Listing {
@@ -35,8 +35,9 @@ export function parseListing(text: string): Listing {
 /** Whether the table holds these sets and maps with these elements and no others. */
 export function holdsObjects({ elements }: Listing, objects: NamedObject[]): boolean {
   const wanted = objects.filter((object) => object.elements.length > 0);
+  const present = [...elements.keys()].filter((name) => name !== stampSet);
   return (
-    wanted.length === elements.size &&
+    wanted.length === present.length &&
     wanted.every((object) => {
       const listed = elements.get(object.name);
       const expected = object.elements.toSorted();
@@ -45,6 +46,12 @@ export function holdsObjects({ elements }: Listing, objects: NamedObject[]): boo
       );
     })
   );
+}
+
+/** When the table was last written to, in seconds since 1970. */
+export function writeTimeOf({ elements }: Listing): number | undefined {
+  const [stamp] = elements.get(stampSet) ?? [];
+  return stamp === undefined ? undefined : Number(stamp.split(" . ")[0]);
 }
 
 /** What the table claims: the keys of its `traffic` sets. */

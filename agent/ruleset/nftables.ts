@@ -10,17 +10,35 @@ export function tableName(instance: string): string {
   return `magic-ip-${instance}`;
 }
 
+/** A write of ours: when, in seconds since 1970, and which of this agent's it is. Both are less than 2³². */
+export interface Stamp {
+  time: number;
+  number: number;
+}
+
+/** What a table keeps over and above its state. */
+export interface Keepsakes {
+  /** Bindings go on counting from here. */
+  counts?: ElementCounts;
+  /** An agent that starts without an API server can tell by it how old its rules are. */
+  stamp?: Stamp;
+}
+
+/** The set with the stamp of the last write, as its only element. */
+export const stampSet = "written";
+
 /**
  * The whole table as nft text, for one `nft -f -`: add, delete and define make one transaction that replaces the table
- * of this installation whatever stood in it, or leaves everything as it was. Bindings go on counting from `counts`.
+ * of this installation whatever stood in it, or leaves everything as it was.
  */
-export function ruleset(state: DesiredState, counts: ElementCounts = new Map()): string {
+export function ruleset(state: DesiredState, { counts = new Map(), stamp }: Keepsakes = {}): string {
   const name = tableName(state.instance);
   const objects = objectsOf(state);
   return [
     `table inet ${name}`,
     `delete table inet ${name}`,
     `table inet ${name} {`,
+    ...(stamp === undefined ? [] : [stampText(stamp)]),
     ...objects.map((object) => objectText(object, counts)),
     `${chainsOf(state, objects).trimEnd()}\n}\n`,
   ].join("\n");
@@ -36,7 +54,7 @@ export function removal(instance: string): string {
  * The transaction that brings the table from one state to another by elements: "" when there is nothing to do, undefined
  * when more than elements differ, as after a change of the configuration. Its cost is that of what changed.
  */
-export function difference(before: DesiredState, after: DesiredState): string | undefined {
+export function difference(before: DesiredState, after: DesiredState, stamp?: Stamp): string | undefined {
   if (!sameFrame(before, after)) return undefined;
   const changes = new Changes();
   after.bindings.forEach((binding, index) => {
@@ -45,7 +63,29 @@ export function difference(before: DesiredState, after: DesiredState): string | 
       changes.take(...targetElements(old), targetElements(binding)[1]);
   });
   for (const [set, old, young] of liveChanges(before.live, after.live)) changes.take(set, old, young);
-  return changes.text(tableName(after.instance));
+  const table = tableName(after.instance);
+  const text = changes.text(table);
+  if (text === "" || stamp === undefined) return text;
+  const element = `${stampSet} { ${stampKey(stamp)} }`;
+  return `${text}flush set inet ${table} ${stampSet}\nadd element inet ${table} ${element}\n`;
+}
+
+/** Asks for a stamp; the kernel has it when the answer contains `stampAnswer`. */
+export function stampQuestion(instance: string, stamp: Stamp): string {
+  return `get element inet ${tableName(instance)} ${stampSet} { ${stampKey(stamp)} }`;
+}
+
+/** As nft prints marks. */
+export function stampAnswer({ time, number }: Stamp): string {
+  return [time, number].map((mark) => `0x${mark.toString(16).padStart(8, "0")}`).join(" . ");
+}
+
+function stampKey({ time, number }: Stamp): string {
+  return `${time} . ${number}`;
+}
+
+function stampText(stamp: Stamp): string {
+  return `	set ${stampSet} {\n		type mark . mark\n		elements = { ${stampKey(stamp)} }\n	}\n`;
 }
 
 /** Elements to delete and to add, by set or map. */

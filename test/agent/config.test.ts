@@ -22,7 +22,7 @@ describe("a configuration file", () => {
     );
     expect(rest).toEqual({
       ...{ instance: "default", healthPort: 61000, pollInterval: 600, verbose: false },
-      ...{ backend: "auto", hostClients: true, outsideGuard: true, masquerade: "auto" },
+      ...{ backend: "auto", hostClients: true, outsideGuard: true, masquerade: "auto", startupTaint: false },
     });
     expect(addresses).toEqual([
       {

@@ -12,6 +12,7 @@ function api(answer: object | Error): Api {
       return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer as T);
     },
     post: () => Promise.reject(new Error("nothing is posted at the end")),
+    patch: () => Promise.reject(new Error("nothing is changed at the end")),
     watch: () => {
       throw new Error("nothing is watched at the end");
     },

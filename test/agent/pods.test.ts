@@ -35,6 +35,8 @@ class ScriptedApi implements Api {
 
   async post(): Promise<void> {}
 
+  async patch(): Promise<void> {}
+
   async *watch<T>(path: string, query: Query, signal: AbortSignal): AsyncGenerator<T> {
     this.asked.push({ kind: "watch", path, query });
     const events = this.watches.shift();
@@ -62,7 +64,7 @@ function follow(api: ScriptedApi, of = config()) {
     changed: () => {},
     trouble: (_source: string, message: string | undefined) => void told.push(message),
   };
-  return { told, source: watchPods(api, of, "node-1", listener, controller.signal) };
+  return { told, source: watchPods(api, of, "node-1", listener, controller.signal, 1_000) };
 }
 
 const names = (source: PodSource) => source.pods()?.map(({ name }) => name);
@@ -120,6 +122,13 @@ describe("the pods of the node", () => {
     await until(() => names(source)?.[0] === "c");
     expect(api.asked.map(({ kind }) => kind).slice(0, 3)).toEqual(["list", "watch", "list"]);
     expect(told).toEqual([]);
+  });
+
+  it("are listed anew when versions go backwards, as after a restore of etcd", async () => {
+    const api = new ScriptedApi([[podOf("a", "1")], [podOf("c", "1")]], [[event("ADDED", "b", "99")]]);
+    const { source } = follow(api);
+    await until(() => names(source)?.[0] === "c");
+    expect(api.asked.map(({ kind }) => kind).slice(0, 3)).toEqual(["list", "watch", "list"]);
   });
 
   it("stay known while the API server is away, and the trouble is told once with its end", async () => {

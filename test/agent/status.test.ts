@@ -63,6 +63,18 @@ describe("ready", () => {
     });
   });
 
+  it("is not before it either where older rules hold, and tells how old they are", () => {
+    const status = new Status("nftables", new Date("2026-11-23T03:00:00Z"));
+    expect(status.report()).toMatchObject({
+      ready: false,
+      reasons: [
+        "the first sync has not reached the kernel yet; the rules of 2026-11-23T03:00:00.000Z hold meanwhile",
+      ],
+    });
+    status.synced(sync([]));
+    expect(status.report().reasons).toEqual([]);
+  });
+
   it("is after a sync, even of an address without a target", () => {
     const status = new Status();
     status.synced(sync([]));

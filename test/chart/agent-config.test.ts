@@ -18,6 +18,7 @@ describe("the rendered configuration, read by the agent's own parser", () => {
       hostClients: true,
       outsideGuard: true,
       masquerade: "auto",
+      startupTaint: false,
       addresses: [
         {
           ipAddresses: ["169.254.210.210"],
@@ -46,7 +47,7 @@ describe("the rendered configuration, read by the agent's own parser", () => {
       { name: "rpc", port: 8000, endPort: 8010, protocol: "SCTP" },
     ];
     const others = {
-      ...{ pollInterval: 60, verbose: true, healthPort: 61500 },
+      ...{ pollInterval: 60, verbose: true, healthPort: 61500, startupTaint: true },
       ...({ backend: "iptables", hostClients: false, outsideGuard: false, masquerade: "always" } as const),
     };
     const ips = { ipAddress: "10.1.2.3", ipv6Address: "fd00:210::210" };

@@ -250,6 +250,56 @@ describe("a configuration", () => {
   });
 });
 
+describe("the startup taint", () => {
+  const manifestsWith = (others: object) =>
+    render({ values: oneAddress({}, { startupTaint: true, ...others }) });
+  const clusterWide = (manifests: Manifest[]) =>
+    manifests.filter(({ metadata }) => metadata.namespace === undefined).map(({ kind }) => kind);
+
+  it("is no business of the agent's unless told so: nothing is cluster-wide", async () => {
+    expect(clusterWide(await render({ values: oneAddress() }))).toEqual([]);
+  });
+
+  it("takes the right to get and patch nodes, and a policy that refuses what it cannot judge", async () => {
+    const manifests = await manifestsWith({});
+    expect(only(manifests, "ClusterRole").rules).toEqual([
+      { apiGroups: [""], resources: ["nodes"], verbs: ["get", "patch"] },
+    ]);
+    const policy = only(manifests, "ValidatingAdmissionPolicy");
+    expect(policy.spec.failurePolicy).toBe("Fail");
+    expect(policy.spec.matchConditions[0].expression).toBe(
+      'request.userInfo.username == "system:serviceaccount:kube-system:mip-magic-ip-address"',
+    );
+    expect(only(manifests, "ValidatingAdmissionPolicyBinding").spec).toEqual({
+      policyName: policy.metadata.name,
+      validationActions: ["Deny"],
+    });
+  });
+
+  it("gives no right before the policy is in force", async () => {
+    const manifests = await manifestsWith({});
+    const binding = only(manifests, "ValidatingAdmissionPolicyBinding").metadata.name;
+    for (const kind of ["ClusterRole", "ClusterRoleBinding"])
+      expect(only(manifests, kind).metadata.annotations["config.kubernetes.io/depends-on"]).toBe(
+        `admissionregistration.k8s.io/ValidatingAdmissionPolicyBinding/${binding}`,
+      );
+  });
+
+  it("keeps the rights to others where they are given by others", async () => {
+    const kinds = clusterWide(await manifestsWith({ rbac: { create: false } }));
+    expect(kinds).toEqual(["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"]);
+  });
+
+  it("does not keep the agent itself from a node, whatever it tolerates besides", async () => {
+    const own = { key: "magic-ip-address/agent-not-ready", operator: "Exists" };
+    expect(podSpec(await manifestsWith({ tolerations: [{ key: "a" }] })).tolerations).toEqual([
+      { key: "a" },
+      own,
+    ]);
+    expect(podSpec(await manifestsWith({ tolerations: [] })).tolerations).toEqual([own]);
+  });
+});
+
 describe("the rights", () => {
   it("are namespaced: pods in each namespace with targets, once, and in its own the DaemonSet and events", async () => {
     const manifests = await render({ values: twoAddresses });

@@ -17,6 +17,7 @@ const refusals: [string, object, string][] = [
   ["a switch for masquerade", oneAddress({}, { masquerade: true }), "one of 'auto', 'always'"],
   ["a word for hostClients", oneAddress({}, { hostClients: "no" }), "'/hostClients'"],
   ["a word for outsideGuard", oneAddress({}, { outsideGuard: "no" }), "'/outsideGuard'"],
+  ["a word for startupTaint", oneAddress({}, { startupTaint: "yes" }), "'/startupTaint'"],
   ["a block without bits", oneAddress({}, { allowedCidrs: ["10.0.0.0"] }), "'/allowedCidrs/0'"],
   ["33 bits of IPv4", oneAddress({}, { allowedCidrs: ["10.0.0.0/33"] }), "'/allowedCidrs/0'"],
   ["129 bits of IPv6", oneAddress({}, { allowedCidrs: ["fd00::/129"] }), "'/allowedCidrs/0'"],

@@ -318,6 +318,7 @@ function everything(): Required<NonNullable<MagicIpAddressArgs["agent"]>> {
     hostClients: false,
     outsideGuard: false,
     masquerade: "always",
+    startupTaint: true,
     allowedCidrs: ["169.254.210.0/24"],
     tolerations: [{ key: "a", operator: "Equal", value: "b", effect: "NoExecute", tolerationSeconds: 1 }],
     nodeSelector: { a: "b" },

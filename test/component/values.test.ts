@@ -46,6 +46,7 @@ describe("the chart's values", () => {
       hostClients: false,
       outsideGuard: false,
       masquerade: "always" as const,
+      startupTaint: true,
       allowedCidrs: ["169.254.0.0/16"],
       tolerations: [{ key: "a" }],
     };
@@ -60,6 +61,7 @@ describe("the chart's values", () => {
       hostClients: false,
       outsideGuard: false,
       masquerade: "always",
+      startupTaint: true,
       allowedCidrs: ["169.254.0.0/16"],
       tolerations: [{ key: "a" }],
     });
@@ -122,6 +124,7 @@ describe("the chart's values", () => {
       hostClients: false,
       outsideGuard: false,
       masquerade: "always" as const,
+      startupTaint: true,
       allowedCidrs: ["169.254.0.0/16", "fd00::/8"],
     };
     const addresses = [
@@ -137,7 +140,10 @@ describe("the chart's values", () => {
     const daemonSet = only(manifests, "DaemonSet", "dd-agent");
     expect(daemonSet.spec.template.spec).toMatchObject({
       nodeSelector: { a: "b", "kubernetes.io/os": "linux" },
-      tolerations: [{ key: "a", operator: "Exists" }],
+      tolerations: [
+        { key: "a", operator: "Exists" },
+        { key: "magic-ip-address/agent-not-ready", operator: "Exists" },
+      ],
       priorityClassName: "p",
       imagePullSecrets: [{ name: "s" }],
       containers: [

@@ -150,6 +150,11 @@ export class TestNode {
     return stdout.split("\n").filter(Boolean).length;
   }
 
+  /** The words before a program's own that run it with the network of the node, the outside host or a pod. */
+  entering(name: string): [string, string[]] {
+    return this.#namespaces.entering(this.#namespaceOf(name));
+  }
+
   /** Runs a program of the machine with the network of the node, the outside host or a pod. */
   in(name: string, argv: string[], options: { input?: string; reject?: boolean } = {}) {
     return this.#namespaces.in(this.#namespaceOf(name), argv, options);

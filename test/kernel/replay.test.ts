@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Config } from "../../agent/config.ts";
 import { type DesiredState, desired } from "../../agent/desired.ts";
-import type { Command } from "../../agent/netfilter/command.ts";
+import { type Command, converse } from "../../agent/netfilter/command.ts";
 import { NftablesBackend } from "../../agent/netfilter/nftables.ts";
+import { NftSession } from "../../agent/netfilter/session.ts";
 import type { Pod } from "../../agent/pod.ts";
 import { ruleset } from "../../agent/ruleset/nftables.ts";
 import { node } from "../agent/node-facts.ts";
@@ -22,7 +23,16 @@ beforeAll(async () => {
   fresh = namespaces.command("fresh");
 });
 
-afterAll(() => namespaces.deleteAll());
+afterAll(async () => {
+  session.end();
+  await namespaces.deleteAll();
+});
+
+/** As the agent does: one nft that stays for small transactions. */
+const session = new NftSession((_file, args, heard, ended) => {
+  const [file, words] = namespaces.entering("replay");
+  return converse(file, [...words, "nft", ...args], heard, ended);
+});
 
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 
@@ -88,10 +98,11 @@ async function freshListing(state: DesiredState): Promise<string> {
   return listing(fresh);
 }
 
-/** Elements of intervals are listed as they were added; here they stand in order. */
+/** Elements of intervals are listed as they were added; here they stand in order. The time of the write is left out. */
 async function listing(command: Command): Promise<string> {
   const text = await command("nft", ["-s", "list", "ruleset"]);
-  return text.replace(/elements = \{([^}]*)\}/g, (_all, elements: string) => {
+  const timeless = text.replace(/\tset written \{[^{}]*\{[^{}]*\}\n\t\}\n\n/, "");
+  return timeless.replace(/elements = \{([^}]*)\}/g, (_all, elements: string) => {
     const sorted = elements.split(",").map((element) => element.trim());
     return `elements = {\n${sorted.toSorted().join(",\n")} }`;
   });
@@ -99,7 +110,10 @@ async function listing(command: Command): Promise<string> {
 
 describe(`a random history (SEED=${seed})`, () => {
   it("of 250 states leaves the ruleset of a fresh start, at its end and on its way", async () => {
-    const backend = new NftablesBackend(run, Number.POSITIVE_INFINITY);
+    const backend = new NftablesBackend(run, {
+      elementShare: Number.POSITIVE_INFINITY,
+      transact: session.run.bind(session),
+    });
     let step = 0;
     for (const state of randomStates(250)) {
       await backend.write(state);
@@ -110,7 +124,10 @@ describe(`a random history (SEED=${seed})`, () => {
   });
 
   it("of changes by somebody else is noticed and undone, each of them", async () => {
-    const backend = new NftablesBackend(run, Number.POSITIVE_INFINITY);
+    const backend = new NftablesBackend(run, {
+      elementShare: Number.POSITIVE_INFINITY,
+      transact: session.run.bind(session),
+    });
     const state = desired(config(), node, [pod("a")]);
     const table = "inet magic-ip-test.echo";
     const foreign = [
@@ -137,7 +154,10 @@ describe(`a random history (SEED=${seed})`, () => {
   });
 
   it("with somebody's hands at an element that is to change ends as it should all the same", async () => {
-    const backend = new NftablesBackend(run, Number.POSITIVE_INFINITY);
+    const backend = new NftablesBackend(run, {
+      elementShare: Number.POSITIVE_INFINITY,
+      transact: session.run.bind(session),
+    });
     await backend.write(desired(config(), node, [pod("a")]));
     await run("nft", ["flush", "map", "inet", "magic-ip-test.echo", "targets4"]);
     const state = desired(config(), node, [pod("b", { ips: ["10.244.1.9"] })]);
@@ -154,7 +174,10 @@ it("counters of the bindings survive a change of targets, a repair, and an agent
   );
   const [before, after] = states as [DesiredState, DesiredState];
   const key = "169.254.210.210 . tcp . 80";
-  const backend = new NftablesBackend(run, Number.POSITIVE_INFINITY);
+  const backend = new NftablesBackend(run, {
+    elementShare: Number.POSITIVE_INFINITY,
+    transact: session.run.bind(session),
+  });
   await backend.write(before);
   const traffic = "inet magic-ip-test.echo traffic4";
   await run(
@@ -168,7 +191,23 @@ it("counters of the bindings survive a change of targets, a repair, and an agent
   expect(await backend.holds()).toBe(false);
   await backend.write(after);
   expect(await counted(backend)).toEqual({ packets: 7, bytes: 420 });
-  const another = new NftablesBackend(run, Number.POSITIVE_INFINITY);
+  const another = new NftablesBackend(run, {
+    elementShare: Number.POSITIVE_INFINITY,
+    transact: session.run.bind(session),
+  });
   await another.write(before);
   expect(await counted(another)).toEqual({ packets: 7, bytes: 420 });
+});
+
+it("a table tells when it was last written, whoever asks", async () => {
+  await run("nft", ["flush", "ruleset"]);
+  const backend = new NftablesBackend(run);
+  expect(await backend.writeTime("test.echo")).toBeUndefined();
+  const before = Math.floor(Date.now() / 1000);
+  await backend.write(desired(config(), node, [pod("a")]));
+  await run("nft", ["-f", "-"], "flush set inet magic-ip-test.echo written\n");
+  await backend.write(desired(config(), node, [pod("b", { ips: ["10.244.1.9"] })]));
+  const time = (await new NftablesBackend(run).writeTime("test.echo")) ?? 0;
+  expect(time).toBeGreaterThanOrEqual(before);
+  expect(time).toBeLessThanOrEqual(Date.now() / 1000);
 });

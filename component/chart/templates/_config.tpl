@@ -30,6 +30,7 @@
   "hostClients" .Values.hostClients
   "outsideGuard" .Values.outsideGuard
   "masquerade" .Values.masquerade
+  "startupTaint" .Values.startupTaint
   "allowedCidrs" .Values.allowedCidrs
   "addresses" $addresses
 ) -}}

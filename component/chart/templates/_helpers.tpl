@@ -71,6 +71,12 @@ nothing takes the port by chance.
 {{- $namespaces | uniq | sortAlpha | toJson -}}
 {{- end -}}
 
+{{/* The agent must be able to start on the nodes that it lets others onto. */}}
+{{- define "magic-ip-address.tolerations" -}}
+{{- $own := ternary (list (dict "key" "magic-ip-address/agent-not-ready" "operator" "Exists")) list .Values.startupTaint -}}
+{{- toYaml (concat .Values.tolerations $own) -}}
+{{- end -}}
+
 {{/*
 What Pulumi must create before the DaemonSet and delete after it. On its way out the agent asks the API whether its
 DaemonSet is going too, and takes its rules along if so: until then it needs its account and its roles.
@@ -92,5 +98,18 @@ Syntax: pulumi-kubernetes, helm.v4.Chart, "Resource reference". Helm has that or
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- if .Values.startupTaint -}}
+{{- $references = append $references (include "magic-ip-address.taintPolicyReference" .) -}}
+{{- if .Values.rbac.create -}}
+{{- range $kind := list "ClusterRole" "ClusterRoleBinding" -}}
+{{- $references = append $references (printf "rbac.authorization.k8s.io/%s/%s" $kind (include "magic-ip-address.targetRoleName" $)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- join "," $references -}}
+{{- end -}}
+
+{{/* Nobody gets rights on nodes before the policy that limits them is in force. */}}
+{{- define "magic-ip-address.taintPolicyReference" -}}
+admissionregistration.k8s.io/ValidatingAdmissionPolicyBinding/{{ include "magic-ip-address.targetRoleName" . }}
 {{- end -}}
