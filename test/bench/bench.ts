@@ -2,19 +2,31 @@
 import { parseArgs } from "node:util";
 import { attach, type Cluster, down, up } from "../cluster/cluster.ts";
 import { say } from "../support/progress.ts";
+import { chaos } from "./chaos.ts";
 import { clusterip } from "./clusterip.ts";
 import { type Figure, figureTable } from "./figure.ts";
+import { handover } from "./handover.ts";
+import { kill } from "./kill.ts";
+import { latency } from "./latency.ts";
 import { memory } from "./memory.ts";
+import { outage } from "./outage.ts";
+import { restart } from "./restart.ts";
 import { scale } from "./scale.ts";
 import { traffic } from "./traffic.ts";
 
 const HELP = `Measures the speed and the size of the agent and of its rules, and prints each figure beside its aim.
 
-usage: npm run bench [-- PART... [--minutes N]]
+usage: npm run bench [-- PART... [--minutes N] [--times N]]
 
   traffic    throughput, connections and requests through the magic IP ÷ straight to the pod
   scale      1,000 addresses × 10 ports: full sync, one target changed, the agent's memory
   clusterip  a new connection through the magic IP ÷ through a ClusterIP of kube-proxy
+  handover   a target that rolls with maxSurge under 200 connections a second; --times, default 30
+  outage     a target deleted and made anew ÷ the same through a Service of kube-proxy; --times, default 10
+  restart    the agent restarted, and its table up- and downgraded, under load; --times, default 50
+  latency    a pod ready in the API → the first connection that it answers; --times, default 200
+  kill       the agent killed (SIGKILL) at random moments of a sync; --times, default 1000
+  chaos      random trouble of every kind; --minutes, default 20; SEED repeats a run
   memory     the agent's memory after an hour's 720 replacements of a target
                --minutes N   spread them over so many minutes; default 0: ten a second
 
@@ -32,16 +44,33 @@ process.on("SIGINT", () => {
   process.exit(INTERRUPTED);
 });
 
+/** How much of a part is wanted, where it has an amount. */
+interface Amount {
+  minutes: number | undefined;
+  times: number | undefined;
+}
+
+interface Wanted {
+  names: string[];
+  amount: Amount;
+}
+
 /** In the order in which they run: the longest comes last. */
-const parts: Record<string, (cluster: () => Promise<Cluster>, minutes: number) => Promise<Figure[]>> = {
+const parts: Record<string, (cluster: () => Promise<Cluster>, amount: Amount) => Promise<Figure[]>> = {
   traffic: () => traffic(),
   scale: async (cluster) => scale(await cluster()),
   clusterip: async (cluster) => clusterip(await cluster()),
-  memory: async (cluster, minutes) => memory(await cluster(), minutes),
+  handover: async (cluster, { times = 30 }) => handover(await cluster(), times),
+  outage: async (cluster, { times = 10 }) => outage(await cluster(), times),
+  restart: async (cluster, { times = 50 }) => restart(await cluster(), times),
+  latency: async (cluster, { times = 200 }) => latency(await cluster(), times),
+  kill: (_cluster, { times = 1000 }) => kill(times),
+  chaos: (_cluster, { minutes = 20 }) => chaos(minutes),
+  memory: async (cluster, { minutes = 0 }) => memory(await cluster(), minutes),
 };
 
 async function main(args: string[]): Promise<number> {
-  let command: { names: string[]; minutes: number } | undefined;
+  let command: Wanted | undefined;
   try {
     command = parse(args);
   } catch (error) {
@@ -53,7 +82,7 @@ async function main(args: string[]): Promise<number> {
     return 0;
   }
   try {
-    await measure(command.names, command.minutes);
+    await measure(command);
     return 0;
   } catch (error) {
     say((error as Error).stack ?? String(error));
@@ -61,26 +90,36 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
-function parse(args: string[]): { names: string[]; minutes: number } | undefined {
+function parse(args: string[]): Wanted | undefined {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: { help: { type: "boolean", short: "h" }, minutes: { type: "string", default: "0" } },
+    options: {
+      help: { type: "boolean", short: "h" },
+      minutes: { type: "string" },
+      times: { type: "string" },
+    },
   });
   if (values.help) return undefined;
   const unknown = positionals.find((name) => !Object.hasOwn(parts, name));
   if (unknown !== undefined) throw new Error(`${unknown} is no part: ${Object.keys(parts).join(", ")}`);
-  const minutes = Number(values.minutes);
-  if (!(minutes >= 0)) throw new Error(`--minutes: ${values.minutes} is not a number of minutes`);
-  return { names: positionals.length > 0 ? positionals : Object.keys(parts), minutes };
+  const { minutes, times } = values;
+  const amount = { minutes: amountOf("--minutes", minutes), times: amountOf("--times", times) };
+  return { names: positionals.length > 0 ? positionals : Object.keys(parts), amount };
 }
 
-async function measure(names: string[], minutes: number): Promise<void> {
+function amountOf(option: string, text: string | undefined): number | undefined {
+  const amount = text === undefined ? undefined : Number(text);
+  if (amount === undefined || amount >= 0) return amount;
+  throw new Error(`${option}: ${text} is not a number of ${option.slice(2)}`);
+}
+
+async function measure({ names, amount }: Wanted): Promise<void> {
   const own = new OwnCluster();
   const figures: Figure[] = [];
   try {
     for (const [name, part] of Object.entries(parts))
-      if (names.includes(name)) figures.push(...(await part(() => own.get(), minutes)));
+      if (names.includes(name)) figures.push(...(await part(() => own.get(), amount)));
   } finally {
     if (figures.length > 0) console.log(figureTable(figures));
     await own.remove();

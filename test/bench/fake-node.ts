@@ -30,6 +30,12 @@ export class FakeNode {
 
   /** A pod that is ready. */
   async addPod(name: string, labels: Record<string, string>, ip: string): Promise<void> {
+    await this.createPod(name, labels);
+    await this.setIp(name, ip);
+  }
+
+  /** A pod that no kubelet has seen yet. */
+  async createPod(name: string, labels: Record<string, string>): Promise<void> {
     const spec = {
       nodeName: this.name,
       containers: [{ name: "c", image: "none" }],
@@ -38,11 +44,11 @@ export class FakeNode {
       automountServiceAccountToken: false,
     };
     await this.#send("POST", this.#pods(), { metadata: { name, labels }, spec });
-    await this.setIp(name, ip);
   }
 
-  async setIp(name: string, podIP: string): Promise<void> {
-    const conditions = [{ type: "Ready", status: "True" }];
+  /** A pod that runs. */
+  async setIp(name: string, podIP: string, ready = true): Promise<void> {
+    const conditions = [{ type: "Ready", status: ready ? "True" : "False" }];
     const status = { phase: "Running", podIP, podIPs: [{ ip: podIP }], conditions };
     await this.#send("PATCH", `${this.#pods()}/${name}/status`, { status });
   }

@@ -36,6 +36,12 @@ export function median(values: number[]): number {
   return Number.isInteger(middle) ? (at(middle - 1) + at(middle)) / 2 : at(Math.floor(middle));
 }
 
+/** The least of the values that this share of them does not exceed. */
+export function percentile(values: number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
+}
+
 export function figureTable(figures: Figure[]): string {
   const verdict = ({ ok }: Figure) => (ok === undefined ? "" : ok ? "ok" : "missed");
   const rows = figures.map((figure) => [

@@ -1,0 +1,21 @@
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { chaos } from "./chaos.ts";
+import { Stage } from "./stage.ts";
+
+const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 1e9));
+let stage: Stage;
+
+beforeAll(async () => {
+  stage = await Stage.create();
+  await stage.node.addPod("client");
+});
+afterAll(() => stage?.remove());
+
+it(`random trouble of every kind leads nobody to a stranger, and leaves a node as it was (F58, SEED=${seed})`, async () => {
+  const report = await chaos(stage, 20, seed);
+  expect(report.strays).toEqual([]);
+  expect(report.unexplained).toEqual([]);
+  expect(report.calls).toBeGreaterThan(200);
+  expect(report.last.rules).toBe(report.first.rules);
+  expect(report.last.descriptors).toBeLessThanOrEqual(report.first.descriptors + 5);
+});

@@ -1,0 +1,131 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { AgentProcess } from "./agent-process.ts";
+import { magicIp, pause, ready, Stage, table, takes } from "./stage.ts";
+
+let stage: Stage;
+let agent: AgentProcess;
+let a: string;
+let b: string;
+
+beforeAll(async () => {
+  stage = await Stage.create();
+  await stage.node.addPod("client");
+  [a, b] = [await stage.host("a"), await stage.host("b")];
+});
+afterAll(() => stage?.remove());
+
+const call = () => stage.node.call("client", "tcp", magicIp, 80, { deadline: 250 });
+const served = (pod: string, seconds = 5) =>
+  takes(`${pod} to serve`, seconds, async () => (await call()).pod === pod);
+
+async function begin() {
+  await stage.clear();
+  await stage.addPod("a", { ips: [a] });
+  agent = await stage.startAgent();
+  await ready(agent);
+  await served("a");
+}
+
+describe("somebody else's hands at the rules", () => {
+  let rules: string;
+
+  beforeAll(begin);
+  beforeEach(async () => {
+    await pause(1_500);
+    rules = await stage.rules();
+  });
+
+  it.each([
+    ["everything is flushed (F24)", ["flush", "ruleset"]],
+    ["the table is deleted (F25)", ["delete", "table", "inet", table]],
+    ["a chain is emptied (F25)", ["flush", "chain", "inet", table, "nat-prerouting"]],
+    ["a rule is added (F25)", ["insert", "rule", "inet", table, "nat-prerouting", "counter", "accept"]],
+    ["an element is deleted (F25)", ["flush", "set", "inet", table, "live4"]],
+  ])("are undone within a second when %s, and counted", async (_what, words) => {
+    const before = await agent.metric("magic_ip_repairs_total");
+    await stage.nft(...words);
+    expect(await takes("the rules", 8, async () => (await stage.rules()) === rules)).toBeLessThan(1_000);
+    expect(await call()).toMatchObject({ pod: "a" });
+    await takes("the count", 2, async () => (await agent.metric("magic_ip_repairs_total")) === before + 1);
+  });
+
+  it("that flush every 100 ms keep the agent neither from its work nor at it (F26)", async () => {
+    const before = { ...agent.usage(), repairs: await agent.metric("magic_ip_repairs_total") };
+    const seconds = 6;
+    for (let turn = 0; turn < seconds * 10; turn++) {
+      await stage.nft("flush", "ruleset");
+      await pause(90);
+    }
+    const used = agent.usage();
+    expect((used.cpuSeconds - before.cpuSeconds) / seconds).toBeLessThan(0.3);
+    await takes("the rules", 15, async () => (await stage.rules()) === rules);
+    expect(await agent.metric("magic_ip_repairs_total")).toBeGreaterThan(before.repairs);
+    expect(used.descriptors).toBeLessThanOrEqual(before.descriptors + 5);
+    await served("a");
+  });
+});
+
+describe("a tool that fails", () => {
+  beforeEach(begin);
+
+  it.each([
+    ["is missing", "", /nft is not installed/],
+    ["ends with 1", "echo 'Error: no' >&2; exit 1", /Error: no/],
+    ["crashes", "kill -SEGV $$", /SIGSEGV/],
+    ["hangs", "exec sleep 60", /did not finish/],
+    ["prints garbage", 'case "$*" in *list*) echo "%&/(";; *) echo "%&/(" >&2; exit 1;; esac', /./],
+  ])(
+    "(nft, which %s) leaves the rules, makes the agent unready within 10 s, and is forgotten when it works again (F28)",
+    async (_how, script, reason) => {
+      const before = await stage.rules();
+      await stage.replaceTool("nft", script);
+      await stage.addPod("b", { ips: [b] });
+      await stage.deletePod("a");
+      const report = await ready(agent, false, 10);
+      expect(report.reasons.join()).toMatch(reason);
+      expect(await stage.rules()).toBe(before);
+      expect(await call()).toMatchObject({ pod: "a" });
+      await stage.replaceTool("nft");
+      await ready(agent, true, 15);
+      await served("b");
+      await takes("no child to be left", 8, () => agent.usage().children <= 1);
+    },
+  );
+
+  it("(nft, which is slow) only makes things slow (F28)", async () => {
+    await stage.replaceTool("nft", 'sleep 1; exec "$REAL" "$@"');
+    await stage.addPod("b", { ips: [b] });
+    await stage.deletePod("a");
+    await served("b", 10);
+    expect((await agent.readiness())?.ready).toBe(true);
+  });
+
+  it.each([
+    ["is missing", "", /conntrack is not installed/],
+    ["hangs", "exec sleep 60", /did not finish/],
+    ["ends with 1", "echo 'conntrack v1: Operation failed' >&2; exit 1", /Operation failed/],
+  ])(
+    "(conntrack, which %s) costs a word in the status and no traffic (F29)",
+    async (_how, script, reason) => {
+      await stage.replaceTool("conntrack", script);
+      await stage.addPod("b", { ips: [b] });
+      await stage.deletePod("a");
+      await served("b");
+      await takes("the word", 10, async () => reason.test((await agent.readiness())?.reasons.join() ?? ""));
+      expect((await agent.readiness())?.ready).toBe(true);
+      await stage.replaceTool("conntrack");
+      await takes("the word to go", 15, async () => !(await agent.readiness())?.reasons.length);
+    },
+  );
+});
+
+it("the flows of addresses without a target need no conntrack to be refused (F29)", async () => {
+  await begin();
+  await stage.replaceTool("conntrack", "exit 1");
+  await stage.node.call("client", "udp", magicIp, 80, { keep: "guarded" });
+  await stage.deletePod("a");
+  await takes("a refusal", 3, async () => {
+    const { error } = await stage.node.call("client", "udp", magicIp, 80, { keep: "guarded", deadline: 250 });
+    return error === "ECONNREFUSED";
+  });
+});
