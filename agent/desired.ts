@@ -91,6 +91,13 @@ export function bindingName({ ipAddress, protocol, port, endPort }: Frontend): s
   return `${host}:${endPort === port ? port : `${port}-${endPort}`}/${protocol}`;
 }
 
+/** Whether nothing of the installation and the node differs that shapes the rules, whatever the bindings are. */
+export function sameSettings(a: DesiredState, b: DesiredState): boolean {
+  const settings = ({ instance, hostClients, uplinks, masquerade }: DesiredState) =>
+    JSON.stringify([instance, hostClients, uplinks, masquerade]);
+  return settings(a) === settings(b);
+}
+
 /** A live pair as one text, to compare and to look up. */
 export function pairName({ ipAddress, podIp }: LivePair): string {
   return `${ipAddress} ${podIp}`;

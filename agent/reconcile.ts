@@ -1,5 +1,5 @@
 import type { Config } from "./config.ts";
-import { type Binding, type Claim, type DesiredState, desired, pairName } from "./desired.ts";
+import { type Binding, type Claim, type DesiredState, desired, pairName, sameSettings } from "./desired.ts";
 import { type Flow, type FlowQuery, flowQueries, staleFlows } from "./flows.ts";
 import type { NodeFacts } from "./node.ts";
 import type { Pod } from "./pod.ts";
@@ -45,13 +45,13 @@ export interface Pass {
 export async function reconcile(pass: Pass, rules: Rules): Promise<Sync> {
   const { config, node, pods, claims, last, intact, settle } = pass;
   const state = desired(config, node, pods, claims);
-  const isSame = last !== undefined && sameRules(last, state);
-  if (intact && last !== undefined && (isSame || (!settle && canWait(last, state)))) {
+  const difference = last === undefined ? "urgent" : news(last, state);
+  if (intact && last !== undefined && (difference === "none" || (difference === "waits" && !settle))) {
     // What is in the kernel, with what can be said of it now.
     return { state: { ...last, problems: state.problems }, outcome: "same" };
   }
   await rules.write(state);
-  return { state, outcome: isSame ? "repaired" : "changed" };
+  return { state, outcome: difference === "none" ? "repaired" : "changed" };
 }
 
 /**
@@ -67,28 +67,18 @@ export async function endStaleFlows(state: DesiredState, kernel: Flows): Promise
 }
 
 /**
- * Whether the kernel need not know yet: every binding leads where it did, and no pod left the live set. A new pod in it
- * has no flows before it is a target; a transaction for it (30 ms) would only hold up the one that makes it so, because
- * pods often become ready milliseconds after they run. The next inspection brings it in.
+ * What of a state the kernel does not know. `waits`: only pods that joined the live set; every binding leads where it did,
+ * and no pod left. A new pod in it has no flows before it is a target; a transaction for it would only hold up the one
+ * that makes it so, because pods often become ready milliseconds after they run. The next inspection brings it in.
  */
-function canWait(before: DesiredState, after: DesiredState): boolean {
-  if (!sameFrame(before, after)) return false;
-  const pairs = new Set(after.live.map(pairName));
-  return before.live.every((pair) => pairs.has(pairName(pair)));
-}
-
-function sameRules(before: DesiredState, after: DesiredState): boolean {
-  return sameFrame(before, after) && before.live.length === after.live.length && canWait(before, after);
-}
-
-function sameFrame(before: DesiredState, after: DesiredState): boolean {
-  const settings = ({ hostClients, uplinks, masquerade }: DesiredState) =>
-    JSON.stringify([hostClients, uplinks, masquerade]);
-  return (
+function news(before: DesiredState, after: DesiredState): "none" | "waits" | "urgent" {
+  const sameBindings =
     before.bindings.length === after.bindings.length &&
-    before.bindings.every((binding, index) => sameBinding(binding, after.bindings[index])) &&
-    settings(before) === settings(after)
-  );
+    before.bindings.every((binding, index) => sameBinding(binding, after.bindings[index]));
+  if (!sameBindings || !sameSettings(before, after)) return "urgent";
+  const pairs = new Set(after.live.map(pairName));
+  if (!before.live.every((pair) => pairs.has(pairName(pair)))) return "urgent";
+  return before.live.length === after.live.length ? "none" : "waits";
 }
 
 /** Mostly they are one object. */

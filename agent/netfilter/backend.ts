@@ -1,7 +1,4 @@
 import type { Claim, DesiredState } from "../desired.ts";
-import type { Command } from "./command.ts";
-
-export type { Claim } from "../desired.ts";
 
 export interface Count {
   packets: number;
@@ -40,6 +37,3 @@ export interface Backend {
   /** Takes an installation's rules away; returns the magic IPs they were for, undefined when there were none. @throws {CommandError} */
   remove(instance: string): Promise<string[] | undefined>;
 }
-
-/** Makes a backend; `command` runs the tools, by default on this node. */
-export type BackendFactory = (command?: Command) => Backend;

@@ -2,6 +2,7 @@ import { bindingName, type Claim, type DesiredState, familyOf } from "../desired
 import { isDefault, type Route, routesTo } from "../node.ts";
 import { chainPrefix, ownerName, removal, ruleset, type SegmentLength } from "../ruleset/iptables.ts";
 import { countKey, type Installation, nothing, parseListing } from "../ruleset/iptables-listing.ts";
+import { families } from "../ruleset/objects.ts";
 import type { Family } from "../target.ts";
 import type { Backend, BindingCount } from "./backend.ts";
 import { type Command, CommandError, command } from "./command.ts";
@@ -28,8 +29,6 @@ interface Written {
   state: DesiredState;
   held: Map<Family, Held>;
 }
-
-const families = ["ipv4", "ipv6"] as const;
 
 const tool = { ipv4: "iptables", ipv6: "ip6tables" } as const;
 

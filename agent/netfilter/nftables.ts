@@ -15,6 +15,7 @@ import {
   type Stamp,
   stampAnswer,
   stampQuestion,
+  stampSet,
   tableName,
 } from "../ruleset/nftables.ts";
 import { digit, key, objectsOf, shapeOf } from "../ruleset/objects.ts";
@@ -154,7 +155,8 @@ export class NftablesBackend implements Backend {
   }
 
   async writeTime(instance: string): Promise<number | undefined> {
-    return writeTimeOf(await this.#listing(instance, ["--stateless"]));
+    const text = await this.#listed(["set", "inet", tableName(instance), stampSet], ["--stateless"]);
+    return writeTimeOf(parseListing(text ?? ""));
   }
 
   async instances(): Promise<string[]> {
@@ -219,9 +221,14 @@ export class NftablesBackend implements Backend {
    * The table as the kernel has it, undefined when there is none. Only our own table is asked for: nft 1.0.6 crashes on
    * some tables of newer tools (kubernetes/kubernetes#136786).
    */
-  async #list(instance: string, options: string[]): Promise<string | undefined> {
+  #list(instance: string, options: string[]): Promise<string | undefined> {
+    return this.#listed(["table", "inet", tableName(instance)], options);
+  }
+
+  /** Undefined when there is no such thing. */
+  async #listed(what: string[], options: string[]): Promise<string | undefined> {
     try {
-      return await this.run("nft", [...options, "--numeric", "list", "table", "inet", tableName(instance)]);
+      return await this.run("nft", [...options, "--numeric", "list", ...what]);
     } catch (error) {
       if (error instanceof CommandError && /no such file or directory/i.test(error.stderr)) return undefined;
       throw error;

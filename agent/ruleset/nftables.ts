@@ -1,4 +1,4 @@
-import { bindingName, type Binding, type DesiredState } from "../desired.ts";
+import { type Binding, bindingName, type DesiredState, sameSettings } from "../desired.ts";
 import { chainsOf } from "./chains.ts";
 import { liveChanges, type NamedObject, objectsOf, targetElements } from "./objects.ts";
 
@@ -117,12 +117,10 @@ function append(map: Map<string, string[]>, name: string, elements: Set<string>)
 
 /** Whether the table differs in nothing but the elements that pods change. */
 function sameFrame(a: DesiredState, b: DesiredState): boolean {
-  const settings = ({ instance, hostClients, uplinks, masquerade }: DesiredState) =>
-    JSON.stringify([instance, hostClients, uplinks, masquerade]);
   return (
     a.bindings.length === b.bindings.length &&
     a.bindings.every((binding, index) => sameFrontend(binding, b.bindings[index])) &&
-    settings(a) === settings(b)
+    sameSettings(a, b)
   );
 }
 

@@ -4,12 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Cluster, ClusterNode } from "../cluster/cluster.ts";
-import { clientDaemonSet, echoDaemonSet, programs } from "../cluster/workloads.ts";
-import { BASE_IMAGE } from "../support/rootfs.ts";
 import { step } from "../support/progress.ts";
 import { AgentLog } from "./agent-log.ts";
 import { bundleAgent, removeRules, startAgent } from "./agent-process.ts";
 import { type Figure, median, ratioAtMost, withoutAim } from "./figure.ts";
+import { addPods, firstNode, localService, podOf, removePods } from "./real-pods.ts";
 
 const connects = fileURLToPath(new URL("../clients/connects.mjs", import.meta.url));
 const namespace = "magic-ip-bench-clusterip";
@@ -20,49 +19,27 @@ const count = 3_000;
 
 /** A connection through the magic IP beside one through kube-proxy's ClusterIP, from one pod to one pod. */
 export async function clusterip(cluster: Cluster): Promise<Figure[]> {
-  const [node] = cluster.nodes;
-  if (node === undefined) throw new Error("the cluster has no node");
+  const node = firstNode(cluster);
   const directory = await mkdtemp(join(tmpdir(), "magic-ip-bench-"));
   try {
     await bundleAgent(directory);
-    await step("start a client and a target", () => addPods(cluster));
+    await step("start a client and a target", () =>
+      addPods(cluster, namespace, [{}], [localService(namespace, ports.service)]),
+    );
     return await withAgent(cluster, directory, node);
   } finally {
-    await cluster.kubectl(["delete", "namespace", namespace, "--ignore-not-found", "--wait=false"]);
+    await removePods(cluster, namespace);
     await removeRules(cluster);
     await rm(directory, { recursive: true });
   }
-}
-
-async function addPods(cluster: Cluster): Promise<void> {
-  const service = {
-    apiVersion: "v1",
-    kind: "Service",
-    metadata: { name: "echo", namespace },
-    spec: {
-      selector: { app: "echo" },
-      internalTrafficPolicy: "Local",
-      ports: [{ port: 80, targetPort: ports.service }],
-    },
-  };
-  const items = [
-    ...programs(namespace),
-    echoDaemonSet({ namespace, name: "echo", image: BASE_IMAGE }),
-    clientDaemonSet(namespace, BASE_IMAGE),
-    service,
-  ];
-  const input = JSON.stringify({ apiVersion: "v1", kind: "List", items });
-  await cluster.kubectl(["apply", "-f", "-"], { input });
-  for (const name of ["echo", "client"])
-    await cluster.kubectl(["rollout", "status", "-n", namespace, `daemonset/${name}`, "--timeout=120s"]);
 }
 
 async function withAgent(cluster: Cluster, directory: string, node: ClusterNode): Promise<Figure[]> {
   const addresses = [
     { ipAddress: magicIp, namespace, selector: "app=echo", ports: [{ port: 80, targetPort: ports.magic }] },
   ];
-  const target = await podOf(cluster, node, "echo");
-  const client = await podOf(cluster, node, "client");
+  const target = await podOf(cluster, namespace, "echo");
+  const client = await podOf(cluster, namespace, "client");
   const serving = Object.values(ports).map(String);
   const argv = [process.execPath, connects, "serve", ...serving];
   const server = node.podExec(namespace, target.name, argv, { reject: false });
@@ -93,21 +70,4 @@ async function compare(cluster: Cluster, node: ClusterNode, client: string): Pro
     ratioAtMost("first connection", median(magic) / median(service), 1.05, from),
     withoutAim("  difference", `${(pairs * 1000).toFixed(1)} µs`, "median of the pairs' differences"),
   ];
-}
-
-async function podOf(cluster: Cluster, node: ClusterNode, app: string) {
-  const selection = ["-l", `app=${app}`, "--field-selector", `spec.nodeName=${node.name}`];
-  const columns = "custom-columns=N:.metadata.name,I:.status.podIP";
-  const row = await cluster.kubectl([
-    "get",
-    "pods",
-    "-n",
-    namespace,
-    ...selection,
-    "--no-headers",
-    "-o",
-    columns,
-  ]);
-  const [name = "", ip = ""] = row.trim().split(/\s+/);
-  return { name, ip };
 }

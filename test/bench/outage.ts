@@ -9,7 +9,7 @@ import { AgentLog } from "./agent-log.ts";
 import { bundleAgent, removeRules, startAgent } from "./agent-process.ts";
 import { type Figure, median, ratioAtMost, withoutAim } from "./figure.ts";
 import { type LoadReport, startLoad } from "./load.ts";
-import { addPods, firstNode, podOf, type RealPod, removePods } from "./real-pods.ts";
+import { addPods, firstNode, localService, podOf, type RealPod, removePods } from "./real-pods.ts";
 
 const namespace = "magic-ip-bench-outage";
 const magicIp = "169.254.210.216";
@@ -38,16 +38,7 @@ interface Outage {
  */
 export async function outage(cluster: Cluster, times: number): Promise<Figure[]> {
   const directory = await mkdtemp(join(tmpdir(), "magic-ip-bench-"));
-  const service = {
-    apiVersion: "v1",
-    kind: "Service",
-    metadata: { name: "echo", namespace },
-    spec: {
-      selector: { app: "echo" },
-      internalTrafficPolicy: "Local",
-      ports: [{ port: 80, targetPort: 8080 }],
-    },
-  };
+  const service = localService(namespace, 8080);
   try {
     await bundleAgent(directory);
     await step("start a client and a target", () => addPods(cluster, namespace, [{}], [service]));

@@ -38,6 +38,16 @@ export async function addPods(
   for (const name of ["client", ...names]) await rolledOut(cluster, namespace, name);
 }
 
+/** A Service of kube-proxy that leads to the targets of the client's own node, as a magic IP does. */
+export function localService(namespace: string, targetPort: number): Manifest {
+  return {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "echo", namespace },
+    spec: { selector: { app: "echo" }, internalTrafficPolicy: "Local", ports: [{ port: 80, targetPort }] },
+  };
+}
+
 /** Replaces the DaemonSet's pods, as its update strategy says, when anything of their template changed. */
 export async function roll(cluster: Cluster, namespace: string, settings: EchoSettings): Promise<void> {
   await apply(cluster, [echo(namespace, settings)]);

@@ -13,9 +13,7 @@ const served = (pod: string, seconds = 12) =>
   takes(`${pod} to serve`, seconds, async () => (await call()).pod === pod);
 
 beforeAll(async () => {
-  stage = await Stage.create();
-  await stage.node.addPod("client");
-  [a, b] = [await stage.host("a"), await stage.host("b")];
+  ({ stage, a, b } = await Stage.serving());
 });
 afterAll(() => stage?.remove());
 

@@ -8,9 +8,7 @@ let a: string;
 let b: string;
 
 beforeAll(async () => {
-  stage = await Stage.create();
-  await stage.node.addPod("client");
-  [a, b] = [await stage.host("a"), await stage.host("b")];
+  ({ stage, a, b } = await Stage.serving());
 });
 afterAll(() => stage?.remove());
 
@@ -33,7 +31,7 @@ describe("a target that is replaced", () => {
     await calls.next(({ pod }) => pod === "a");
     for (let turn = 0; turn < 3; turn++) {
       const [young, ip, old] = turn % 2 === 0 ? ["b", b, "a"] : ["a", a, "b"];
-      await pause(turn === 0 ? 0 : 1_000); // creations are told apart by the second
+      await pause(1_000); // creations are told apart by the second
       await stage.addPod(young, { ips: [ip], ready: false });
       await stage.setPod(young, { ready: true });
       await calls.next(({ pod }) => pod === young);

@@ -8,9 +8,7 @@ let a: string;
 let b: string;
 
 beforeAll(async () => {
-  stage = await Stage.create();
-  await stage.node.addPod("client");
-  [a, b] = [await stage.host("a"), await stage.host("b")];
+  ({ stage, a, b } = await Stage.serving());
 });
 afterAll(() => stage?.remove());
 

@@ -50,6 +50,13 @@ export class Stage {
     readonly proxy: ApiProxy,
   ) {}
 
+  /** A stage with a client, and two pods that serve and that Kubernetes does not know of yet. */
+  static async serving(): Promise<{ stage: Stage; a: string; b: string }> {
+    const stage = await Stage.create();
+    await stage.node.addPod("client");
+    return { stage, a: await stage.host("a"), b: await stage.host("b") };
+  }
+
   static async create(switches: Partial<Switches> = {}): Promise<Stage> {
     const plane = await ControlPlane.start();
     const node = await TestNode.create(switches);
