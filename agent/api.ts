@@ -28,24 +28,39 @@ export interface Api {
   post(path: string, object: unknown, signal?: AbortSignal): Promise<void>;
   /** Changes an object by a JSON patch (RFC 6902). @throws {ApiError} or a network error */
   patch(path: string, operations: unknown[], signal?: AbortSignal): Promise<void>;
-  /** The lines of a watch, each a decoded event, until the server ends it. @throws {ApiError} or a network error */
-  watch<T>(path: string, query: Query, signal: AbortSignal): AsyncGenerator<T>;
+  /** Begins a watch. @throws {ApiError} or a network error */
+  watch<T>(path: string, query: Query, until: WatchEnd): Promise<AsyncGenerator<T>>;
+}
+
+/** What ends a watch, beside the server. */
+export interface WatchEnd {
+  signal: AbortSignal;
+  /** Milliseconds without a byte after which it fails with {@link Silence}. */
+  silence: number;
+}
+
+/** An answer did not come, or not go on, in time. */
+export class Silence extends Error {
+  override name = "Silence";
+  readonly code = "ETIMEDOUT";
+
+  constructor() {
+    super("no answer in time");
+  }
 }
 
 interface Request {
   method?: "GET" | "POST" | "PATCH";
   path: string;
   query?: Query;
-  /** Milliseconds. */
-  timeout: number;
   body?: string;
   signal: AbortSignal | undefined;
 }
 
 const contentTypes = { GET: undefined, POST: "application/json", PATCH: "application/json-patch+json" };
 
-/** Milliseconds without a byte after which a request is given up; a watch gets a bookmark every minute (KEP-956). */
-const silence = { get: 30_000, watch: 100_000 };
+/** Milliseconds after which a request is given up: without a connection, and without a byte of the answer. */
+const limits = { connect: 10_000, answer: 30_000 };
 
 /**
  * Connects as KUBECONFIG says, else as the pod's service account, else as ~/.kube/config.
@@ -58,11 +73,12 @@ export function connectApi(): Api {
   if (!cluster)
     throw new Error("no cluster is configured: set KUBECONFIG, or run in a pod with a service account");
   // Agents keep connections apart by their certificates, so a rotated one opens a new connection.
-  const keepAlive = { keepAlive: true, keepAliveMsecs: 30_000 };
+  // After these and ten seconds more the kernel finds that the other side is gone.
+  const keepAlive = { keepAlive: true, keepAliveMsecs: 15_000 };
   const secure = cluster.server.startsWith("https:");
   const agent = secure ? new https.Agent(keepAlive) : new http.Agent(keepAlive);
 
-  const open = async ({ method = "GET", path, query = {}, timeout, body, signal }: Request) => {
+  const open = async ({ method = "GET", path, query = {}, body, signal }: Request) => {
     const contentType = contentTypes[method];
     const headers = { accept: "application/json", ...(contentType && { "content-type": contentType }) };
     const options: https.RequestOptions = { headers, method };
@@ -71,7 +87,11 @@ export function connectApi(): Api {
     const url = new URL(cluster.server + path);
     for (const [key, value] of Object.entries(query)) url.searchParams.set(key, String(value));
     const response = await requested(
-      (secure ? https : http).request(url, { ...options, timeout, ...(signal && { signal }) }),
+      (secure ? https : http).request(url, {
+        ...options,
+        timeout: limits.answer,
+        ...(signal && { signal }),
+      }),
       body,
     );
     if (response.statusCode !== (method === "POST" ? 201 : 200)) throw await apiError(response);
@@ -80,19 +100,20 @@ export function connectApi(): Api {
 
   return {
     async get<T>(path: string, query: Query, signal?: AbortSignal) {
-      return JSON.parse(await text(await open({ path, query, timeout: silence.get, signal }))) as T;
+      return JSON.parse(await text(await open({ path, query, signal }))) as T;
     },
     async post(path: string, object: unknown, signal?: AbortSignal) {
       const body = JSON.stringify(object);
-      await text(await open({ method: "POST", path, timeout: silence.get, body, signal }));
+      await text(await open({ method: "POST", path, body, signal }));
     },
     async patch(path: string, operations: unknown[], signal?: AbortSignal) {
       const body = JSON.stringify(operations);
-      await text(await open({ method: "PATCH", path, timeout: silence.get, body, signal }));
+      await text(await open({ method: "PATCH", path, body, signal }));
     },
-    async *watch<T>(path: string, query: Query, signal: AbortSignal) {
-      const response = await open({ path, query: { ...query, watch: true }, timeout: silence.watch, signal });
-      for await (const line of lines(response)) yield JSON.parse(line) as T;
+    async watch<T>(path: string, query: Query, { signal, silence }: WatchEnd) {
+      const response = await open({ path, query: { ...query, watch: true }, signal });
+      response.socket.setTimeout(silence);
+      return events<T>(response);
     },
   };
 }
@@ -117,12 +138,20 @@ function readable(file: string): boolean {
 
 /** Sends the request; resolves with the head of the answer. A silence ends the request and the answer alike. */
 function requested(request: http.ClientRequest, body: string | undefined): Promise<IncomingMessage> {
-  request.on("timeout", () =>
-    request.destroy(Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" })),
-  );
+  request.on("socket", (socket) => {
+    if (!socket.connecting) return;
+    socket.setTimeout(limits.connect);
+    socket.once("connect", () => socket.setTimeout(limits.answer));
+  });
   return new Promise((resolve, reject) => {
-    request.on("response", resolve);
+    // Who reads an answer hears only what ends the answer itself.
+    let reading: { destroy(error: Error): unknown } = request;
+    request.on("timeout", () => reading.destroy(new Silence()));
     request.on("error", reject);
+    request.on("response", (response) => {
+      reading = response;
+      resolve(response);
+    });
     request.end(body);
   });
 }
@@ -146,6 +175,11 @@ async function text(response: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk);
   return Buffer.concat(chunks).toString("utf8");
+}
+
+/** The lines of a watch, each a decoded event. */
+async function* events<T>(response: IncomingMessage): AsyncGenerator<T> {
+  for await (const line of lines(response)) yield JSON.parse(line) as T;
 }
 
 async function* lines(response: IncomingMessage): AsyncGenerator<string> {

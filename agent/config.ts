@@ -138,7 +138,7 @@ const instanceShape = z
 const configShape = z.strictObject({
   instance: instanceShape.default("default"),
   healthPort: wholeNumber(1, 65535).default(61000),
-  pollInterval: wholeNumber(1, 86400).default(600),
+  pollInterval: wholeNumber(1, 86400).default(1800),
   verbose: z.boolean().default(false),
   backend: z.enum(["auto", "nftables", "iptables"]).default("auto"),
   hostClients: z.boolean().default(true),

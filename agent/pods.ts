@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { V1Pod, V1PodList } from "@kubernetes/client-node";
-import { type Api, ApiError } from "./api.ts";
+import { type Api, ApiError, Silence } from "./api.ts";
 import type { Config } from "./config.ts";
 import { type Pod, podFromApi } from "./pod.ts";
 
@@ -27,17 +27,21 @@ interface Interest {
   selector: string;
 }
 
-/**
- * Milliseconds over which the agents of a cluster come back, each at a moment of its own, when the API server ended
- * their watches or did not answer: a thousand that come at once keep a server that starts from starting.
- */
-const spread = 11_000;
+/** Milliseconds. */
+interface Times {
+  /**
+   * Within it the agents of a cluster come back, each at a moment of its own, when the API server ended their watches or
+   * did not answer: a thousand that come at once keep a server that starts from starting.
+   */
+  comeBack: number;
+  /**
+   * After it a watch without a word is no longer believed: a server sends a bookmark every minute (KEP-956), unless it
+   * forgot the version that it was asked for, or no pod of the cluster changed and its etcd does not tell progress.
+   */
+  silence: number;
+}
 
-/**
- * Milliseconds after which a watch that ends has been silent: a server sends a bookmark every minute (KEP-956), unless it
- * forgot the version that it was asked for. The connection is ended a little later (api.ts).
- */
-const silence = 90_000;
+const usual: Times = { comeBack: 11_000, silence: 75_000 };
 
 /**
  * Lists, then watches, the pods of the node for each namespace and selector until the signal aborts. A watch resumes
@@ -51,12 +55,10 @@ export function watchPods(
   nodeName: string,
   listener: PodListener,
   signal: AbortSignal,
-  comeBackWithin = spread,
+  times = usual,
 ): PodSource {
-  const { pollInterval } = config;
-  const watches = interests(config).map(
-    (interest) => new PodWatch(api, interest, nodeName, { pollInterval, comeBackWithin }, listener),
-  );
+  const all = { ...times, relist: config.pollInterval * 1000 };
+  const watches = interests(config).map((interest) => new PodWatch(api, interest, nodeName, all, listener));
   for (const watch of watches) void watch.run(signal);
   return { pods: () => merged(watches.map(({ known }) => known)) };
 }
@@ -100,17 +102,18 @@ class PodWatch {
   known: Known | undefined;
   #version = "";
   #failures = 0;
-  /** When the server last said something, or was asked. */
-  #heard = 0;
+  /** How long the server may be silent now: longer each time that it was for nothing, until it sends a bookmark. */
+  #patience: number;
 
   constructor(
     readonly api: Api,
     readonly interest: Interest,
     readonly nodeName: string,
-    /** Seconds between two relists, and milliseconds for a return. */
-    readonly times: { pollInterval: number; comeBackWithin: number },
+    readonly times: Times & { relist: number },
     readonly listener: PodListener,
-  ) {}
+  ) {
+    this.#patience = times.silence;
+  }
 
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
@@ -132,7 +135,7 @@ class PodWatch {
   }
 
   async #watchUntilRelist(signal: AbortSignal): Promise<void> {
-    const due = jittered(this.times.pollInterval * 1000);
+    const due = jittered(this.times.relist);
     const relist = performance.now() + due;
     // The server ends the watch in time, unless something in between keeps its word from us.
     const overdue = AbortSignal.timeout(due + 30_000);
@@ -142,10 +145,7 @@ class PodWatch {
       } catch (error) {
         if (overdue.aborted) return;
         if (isExpired(error)) return await pause(200, signal);
-        const heardNothing = performance.now() - this.#heard > silence;
         await this.#wait(error, signal);
-        // What came before the silence may have been lost, too.
-        if (heardNothing) return;
       }
     }
   }
@@ -163,23 +163,37 @@ class PodWatch {
       timeoutSeconds,
     };
     const opened = performance.now();
-    this.#heard = opened;
-    for await (const event of this.api.watch<WatchEvent>(podsPath(this.interest), query, signal)) {
-      if (event.type === "ERROR") throw failureOf(event);
-      this.#heard = performance.now();
-      this.#succeeded();
-      this.#take(event);
-    }
+    const until = { signal, silence: this.#patience };
+    const events = await this.api.watch<WatchEvent>(podsPath(this.interest), query, until);
+    this.#succeeded();
+    await this.#follow(events);
     // A server that ends a watch before its time goes away, and ends those of all other agents, too.
     const lasted = performance.now() - opened;
-    if (lasted < (timeoutSeconds - 1) * 1000) await sleep(Math.random() * this.times.comeBackWithin, signal);
+    if (lasted < (timeoutSeconds - 1) * 1000) await sleep(Math.random() * this.times.comeBack, signal);
+  }
+
+  async #follow(events: AsyncGenerator<WatchEvent>): Promise<void> {
+    try {
+      for await (const event of events) {
+        if (event.type === "ERROR") throw failureOf(event);
+        this.#take(event);
+      }
+    } catch (error) {
+      if (!(error instanceof Silence)) throw error;
+      this.#patience = Math.min(2 * this.#patience, this.times.relist);
+      // What came before the silence may have been lost, too.
+      throw new ApiError(410, "the watch was silent", 0);
+    }
   }
 
   #take({ type, object }: WatchEvent): void {
     const version = object.metadata?.resourceVersion ?? this.#version;
     if (isOlder(version, this.#version)) throw new ApiError(410, "versions go backwards", 0);
     this.#version = version;
-    if (type === "BOOKMARK") return;
+    if (type === "BOOKMARK") {
+      this.#patience = this.times.silence;
+      return;
+    }
     const uid = object.metadata?.uid ?? "";
     if (type === "DELETED") this.known?.delete(uid);
     else this.known?.set(uid, podFromApi(object));
@@ -198,7 +212,7 @@ class PodWatch {
     const asked = error instanceof ApiError ? error.retryAfter * 1000 : 0;
     // Who knows nothing yet has traffic waiting.
     const longest = this.known === undefined ? 1_000 * 2 ** (this.#failures - 1) : Number.POSITIVE_INFINITY;
-    const wait = Math.random() * Math.min(longest, this.times.comeBackWithin);
+    const wait = Math.random() * Math.min(longest, this.times.comeBack);
     await sleep(asked + wait, signal);
   }
 }
@@ -208,7 +222,7 @@ function failureOf({ object }: WatchEvent): ApiError {
   return new ApiError(object.code ?? 500, object.message ?? "the watch failed", 0);
 }
 
-/** 410 Gone: the version is too old to go on from (etcd compaction), so everything has to be listed again. */
+/** 410 Gone: the watch cannot go on where it was (etcd compaction), so everything has to be listed again. */
 function isExpired(error: unknown): boolean {
   return error instanceof ApiError && error.status === 410;
 }

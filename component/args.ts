@@ -95,7 +95,7 @@ export interface AgentArgs {
   imagePullSecrets?: pulumi.Input<pulumi.Input<string>[]>;
   /**
    * Seconds, 1–86400, between two full lists of the target pods: the safety net behind the watch that normally brings
-   * every change at once. Default: `600`.
+   * every change at once. Default: `1800`.
    */
   pollInterval?: pulumi.Input<number>;
   /** Whether the agent logs what it looks at, not only what it changes. Default: `false`. */

@@ -55,7 +55,7 @@ const agentShape: Shape = {
     image: text("magic-ip-address-agent"),
     imagePullPolicy: text("IfNotPresent"),
     imagePullSecrets: { is: "list", of: text("my-registry"), example: '["my-registry"]' },
-    pollInterval: number(600),
+    pollInterval: number(1800),
     verbose: flag,
     healthPort: number(61500),
     backend: text("auto"),

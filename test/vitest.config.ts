@@ -1,19 +1,31 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** Minutes of waiting for what a watch, a relist or a tool may take: `npm run test:long`. */
-const long = ["api", "patience", "repair", "restore"].map((name) => `test/continuity/${name}.test.ts`);
-const isLong = process.env.MAGIC_IP_TESTS === "long";
+/** The files that wait most, longest first: begun first, they wait beside the others and nobody waits for them. */
+const longest = ["cluster/magic-ip", "continuity/restore", "continuity/patience", "continuity"];
+
+class LongestFirst extends BaseSequencer {
+  override sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    return Promise.resolve(files.toSorted((one, other) => rank(one) - rank(other)));
+  }
+}
+
+function rank({ moduleId }: TestSpecification): number {
+  const found = longest.findIndex((name) => moduleId.startsWith(`${root}test/${name}`));
+  return found === -1 ? longest.length : found;
+}
 
 export default defineConfig({
   root,
   test: {
-    include: isLong ? long : ["test/**/*.test.ts"],
-    exclude: isLong ? [] : long,
+    include: ["test/**/*.test.ts"],
     pool: "forks",
-    maxWorkers: 2,
+    // One more than the smallest machine's cores: half of the time of most files is waiting.
+    maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
     // Real kernels, clusters and engines: the bound only ends what hangs.
     testTimeout: 60_000,
     hookTimeout: 20 * 60_000,

@@ -21,7 +21,7 @@ describe("a configuration file", () => {
       "addresses: [{ipAddress: 169.254.210.210, selector: app=x, ports: [{port: 1}]}]",
     );
     expect(rest).toEqual({
-      ...{ instance: "default", healthPort: 61000, pollInterval: 600, verbose: false },
+      ...{ instance: "default", healthPort: 61000, pollInterval: 1800, verbose: false },
       ...{ backend: "auto", hostClients: true, outsideGuard: true, masquerade: "auto", startupTaint: false },
     });
     expect(addresses).toEqual([

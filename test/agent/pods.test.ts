@@ -1,6 +1,6 @@
 import type { V1Pod } from "@kubernetes/client-node";
 import { afterEach, describe, expect, it } from "vitest";
-import { type Api, ApiError, type Query } from "../../agent/api.ts";
+import { type Api, ApiError, type Query, Silence, type WatchEnd } from "../../agent/api.ts";
 import { type PodSource, watchPods } from "../../agent/pods.ts";
 import { address, config } from "./state.ts";
 
@@ -17,9 +17,12 @@ const event = (type: string, name: string, version: string): Event => ({
   object: podOf(name, version),
 });
 
-/** An API server whose lists and watches the test writes. A watch that is not scripted stays open and silent. */
+/**
+ * An API server whose lists and watches the test writes: what it throws first refuses the watch, a Silence ends it after
+ * the time that it may be silent, and one that is not scripted stays open.
+ */
 class ScriptedApi implements Api {
-  readonly asked: { kind: string; path: string; query: Query }[] = [];
+  readonly asked: { kind: string; path: string; query: Query; silence?: number }[] = [];
 
   constructor(
     readonly lists: (V1Pod[] | Error)[],
@@ -37,18 +40,24 @@ class ScriptedApi implements Api {
 
   async patch(): Promise<void> {}
 
-  async *watch<T>(path: string, query: Query, signal: AbortSignal): AsyncGenerator<T> {
-    this.asked.push({ kind: "watch", path, query });
+  async watch<T>(path: string, query: Query, { signal, silence }: WatchEnd): Promise<AsyncGenerator<T>> {
+    this.asked.push({ kind: "watch", path, query, silence });
     const events = this.watches.shift();
-    for (const next of events ?? []) {
-      if (next instanceof Error) throw next;
-      yield next as T;
-    }
-    if (events !== undefined) return;
-    await new Promise((_resolve, reject) =>
-      signal.addEventListener("abort", () => reject(new Error("aborted"))),
-    );
+    const [first] = events ?? [];
+    if (first instanceof Error && !(first instanceof Silence)) throw first;
+    return said<T>(events, signal);
   }
+}
+
+async function* said<T>(events: (Event | Error)[] | undefined, signal: AbortSignal): AsyncGenerator<T> {
+  for (const next of events ?? []) {
+    if (next instanceof Error) throw next;
+    yield next as T;
+  }
+  if (events !== undefined) return;
+  await new Promise((_resolve, reject) =>
+    signal.addEventListener("abort", () => reject(new Error("aborted"))),
+  );
 }
 
 const ending = new Set<AbortController>();
@@ -64,7 +73,8 @@ function follow(api: ScriptedApi, of = config()) {
     changed: () => {},
     trouble: (_source: string, message: string | undefined) => void told.push(message),
   };
-  return { told, source: watchPods(api, of, "node-1", listener, controller.signal, 1_000) };
+  const times = { comeBack: 1_000, silence: 75_000 };
+  return { told, source: watchPods(api, of, "node-1", listener, controller.signal, times) };
 }
 
 const names = (source: PodSource) => source.pods()?.map(({ name }) => name);
@@ -140,5 +150,25 @@ describe("the pods of the node", () => {
     expect(told).toEqual(["the API server cannot be reached: connect ECONNREFUSED"]);
     await until(() => names(source)?.length === 2);
     expect(told.at(-1)).toBeUndefined();
+  });
+
+  it("are listed anew after a silence, whose length doubles up to the relist's until a bookmark comes", async () => {
+    const silent = [new Silence()];
+    const watches = [silent, silent, [event("BOOKMARK", "", "150"), new Silence()], silent];
+    const api = new ScriptedApi([[podOf("a", "1")], [podOf("b", "1")]], watches);
+    const { source, told } = follow(api, config({ pollInterval: 200 }));
+    await until(() => api.asked.length === 10);
+    expect(names(source)).toEqual([]);
+    expect(api.asked.map(({ kind }) => kind)).toEqual(Array(5).fill(["list", "watch"]).flat());
+    const silences = api.asked.flatMap(({ silence }) => silence ?? []);
+    expect(silences).toEqual([75_000, 150_000, 200_000, 150_000, 200_000]);
+    expect(told).toEqual([]);
+  });
+
+  it("are known to be in step again when the watch is open, before anything happens", async () => {
+    const api = new ScriptedApi([[podOf("a", "1")]], [[new ApiError(503, "busy", 0)]]);
+    const { told } = follow(api);
+    await until(() => told.length === 2);
+    expect(told).toEqual(["the API server answers 503: busy", undefined]);
   });
 });

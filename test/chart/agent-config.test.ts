@@ -12,7 +12,7 @@ describe("the rendered configuration, read by the agent's own parser", () => {
     expect(await configOf(oneAddress())).toEqual({
       instance: "kube-system.mip",
       healthPort: expect.any(Number),
-      pollInterval: 600,
+      pollInterval: 1800,
       verbose: false,
       backend: "auto",
       hostClients: true,

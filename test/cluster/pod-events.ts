@@ -18,6 +18,9 @@ interface PodEvent {
   };
 }
 
+/** Milliseconds in which something happens to some pod, in every test and benchmark. */
+const longest = 600_000;
+
 /** A watch of its own on the API server: it sees a pod become ready when the agents can. */
 export class PodEvents {
   #ready = new Map<string, ReadyPod>();
@@ -52,7 +55,8 @@ export class PodEvents {
 
   async #follow(path: string, labelSelector: string): Promise<void> {
     try {
-      for await (const event of connectApi().watch<PodEvent>(path, { labelSelector }, this.#stopping.signal))
+      const until = { signal: this.#stopping.signal, silence: longest };
+      for await (const event of await connectApi().watch<PodEvent>(path, { labelSelector }, until))
         this.#take(event);
     } catch (error) {
       if (!this.#stopping.signal.aborted) throw error;

@@ -157,10 +157,12 @@ export const onePod: Api = {
   patch: () => Promise.resolve(),
 
   /** Nothing ever happens. */
-  async *watch(_path, _query, signal) {
-    await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
-  },
+  watch: (_path, _query, { signal }) => Promise.resolve(silent(signal)),
 };
+
+async function* silent(signal: AbortSignal): AsyncGenerator<never> {
+  await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+}
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");

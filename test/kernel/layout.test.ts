@@ -45,8 +45,11 @@ describe.each(["0.1.0"])("the table of version %s", (version) => {
   });
 
   it("leaves nothing behind after the upgrade", async () => {
-    const list = async () =>
-      (await scene.node.in("node", ["nft", "-s", "list", "table", "inet", "magic-ip-test.echo"])).stdout;
+    const list = async () => {
+      const words = ["nft", "-s", "list", "table", "inet", "magic-ip-test.echo"];
+      // The time of the last write differs.
+      return String((await scene.node.in("node", words)).stdout).replace(/elements = \{ 0x.* \. 0x.* \}/, "");
+    };
     await scene.sync([scene.old]);
     const fresh = await list();
     await scene.node.load(older(version));
