@@ -5,6 +5,8 @@ import type { Family } from "./target.ts";
 /** A flow to a magic IP, as conntrack knows it. */
 export interface Flow {
   protocol: Protocol | "icmp" | "icmpv6";
+  /** Of TCP, in conntrack's words, as ESTABLISHED. */
+  state: string | undefined;
   /** The magic IP and the port that the client dials; echo requests have no ports. */
   ipAddress: string;
   port: number | undefined;
@@ -34,6 +36,7 @@ export function parseFlows(listing: string): Flow[] {
     return [
       {
         protocol: protocol as Flow["protocol"],
+        state: /^tcp\s.*? ([A-Z_\d]+) src=/.exec(line)?.[1],
         ipAddress: original[2] ?? "",
         port: numberOf(original[4]),
         replyIp: reply[1] ?? "",

@@ -18,16 +18,25 @@ export class CommandError extends Error {
   }
 }
 
-/** Runs a tool without a shell and returns what it prints. @throws {CommandError} */
-export type Command = (file: string, args: string[], input?: string) => Promise<string>;
+/**
+ * Runs a tool without a shell and returns what it prints, or those of its lines that are to be kept: so the rest of a long
+ * listing takes no memory. @throws {CommandError}
+ */
+export type Command = (
+  file: string,
+  args: string[],
+  input?: string,
+  keep?: (line: string) => boolean,
+) => Promise<string>;
 
 /** Milliseconds after which a tool is killed; the slowest ruleset that was measured took a tenth of it. */
 const deadline = 5_000;
 
 /** Runs a tool of this node. */
-export const command: Command = async (file, args, input) => {
+export const command: Command = async (file, args, input, keep) => {
   try {
-    const options = { timeout: deadline, forceKillAfterDelay: 500, env: { LC_ALL: "C" } };
+    const limits = { timeout: deadline, forceKillAfterDelay: 500, env: { LC_ALL: "C" } };
+    const options = keep === undefined ? limits : { ...limits, stdout: kept(keep) };
     const result = await execa(
       file,
       args,
@@ -39,6 +48,13 @@ export const command: Command = async (file, args, input) => {
     throw commandError(file, args, error);
   }
 };
+
+/** The lines of an output that are kept. */
+function kept(keep: (line: string) => boolean) {
+  return function* (line: unknown) {
+    if (typeof line === "string" && keep(line)) yield line;
+  };
+}
 
 /** Runs a tool that goes on by itself and hands over what it prints, until the signal aborts. Rejects when it ends before. */
 export type Follow = (

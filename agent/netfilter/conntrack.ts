@@ -6,26 +6,23 @@ import { type Command, CommandError, command } from "./command.ts";
 export class Conntrack {
   constructor(readonly run: Command = command) {}
 
-  /**
-   * The flows to these magic IPs that can still carry something: of TCP only the established ones, because a busy node
-   * remembers tens of thousands of connections that are over.
-   * @throws {CommandError}
-   */
+  /** The flows to these magic IPs, but for connections that are over. @throws {CommandError} */
   async flows({ family, protocol, ipAddresses }: FlowQuery): Promise<Flow[]> {
     const [only, ...others] = ipAddresses;
     const narrowed = only !== undefined && others.length === 0 ? ["--orig-dst", only] : [];
-    const state = protocol === "tcp" ? ["--state", "ESTABLISHED"] : [];
-    const listing = await this.run("conntrack", ["-L", "-f", family, "-p", protocol, ...narrowed, ...state]);
+    const args = ["-L", "-f", family, "-p", protocol, ...narrowed];
+    const listing = await this.run("conntrack", args, undefined, (line) => !isOver(line));
     const wanted = new Set(ipAddresses);
     return parseFlows(listing).filter(({ ipAddress }) => wanted.has(ipAddress));
   }
 
   /** Ends every flow of this kind. @throws {CommandError} */
-  async end({ protocol, ipAddress, port, replyIp, replyPort }: Flow): Promise<void> {
+  async end({ protocol, state, ipAddress, port, replyIp, replyPort }: Flow): Promise<void> {
     const ports =
       port === undefined ? [] : ["--orig-port-dst", String(port), "--reply-port-src", String(replyPort)];
-    const reply = ["--reply-src", replyIp];
-    await this.#delete(ipAddress, ["-p", protocol, ...reply, ...ports]);
+    // Without the state, one that is over could be deleted under a new connection from its port.
+    const narrowed = state === undefined ? [] : ["--state", state];
+    await this.#delete(ipAddress, ["-p", protocol, "--reply-src", replyIp, ...ports, ...narrowed]);
   }
 
   /** Ends every flow to the magic IP. @throws {CommandError} */
@@ -42,4 +39,13 @@ export class Conntrack {
       throw error;
     }
   }
+}
+
+/**
+ * A busy node remembers tens of thousands of connections that are over, and a new one from the same port takes their place.
+ * In every other state the kernel ignores a new connection's first packet, which so goes where the old one went (the
+ * table tcp_conntracks of nf_conntrack_proto_tcp.c).
+ */
+function isOver(line: string): boolean {
+  return / (?:TIME_WAIT|CLOSE) src=/.test(line);
 }

@@ -9,6 +9,7 @@
 // A request is { id, transport: "tcp" | "udp" | "icmp", address, port } and optionally
 //   deadline  milliseconds to wait for an answer
 //   source    the client's own address
+//   sourcePort  its own port (TCP)
 //   keep      a name: calls with the same name share one connection or socket, opened by the first of them
 import { execFile } from "node:child_process";
 import { createSocket } from "node:dgram";
@@ -27,9 +28,9 @@ async function call({ transport, ...request }) {
 }
 
 /** HTTP by hand: the client must not retry or share connections on its own. */
-async function callTcp({ address, port, deadline = patience, source, keep }) {
+async function callTcp({ address, port, deadline = patience, source, sourcePort, keep }) {
   const connection = connectionFor(keep, () =>
-    createConnection({ host: address, port: Number(port), localAddress: source }),
+    createConnection({ host: address, port: Number(port), localAddress: source, localPort: sourcePort }),
   );
   return new Promise((resolve) => {
     let text = "";

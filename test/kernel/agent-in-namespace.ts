@@ -7,7 +7,7 @@ import { pino } from "pino";
 import { runAgent } from "../../agent/agent.ts";
 import type { Api } from "../../agent/api.ts";
 import type { Config } from "../../agent/config.ts";
-import { follow } from "../../agent/netfilter/command.ts";
+import { type Command, follow } from "../../agent/netfilter/command.ts";
 import { Conntrack } from "../../agent/netfilter/conntrack.ts";
 import { Monitor } from "../../agent/netfilter/monitor.ts";
 import { NftablesBackend } from "../../agent/netfilter/nftables.ts";
@@ -42,8 +42,8 @@ export class AgentInNamespace {
 
   async #run(monitored: boolean, wanted: Config, api: Api): Promise<void> {
     const run = this.namespaces.command("node");
-    const wrapped = (file: string, args: string[], input?: string) =>
-      run("env", [`PATH=${this.#tools}${delimiter}${process.env.PATH}`, file, ...args], input);
+    const wrapped: Command = (file, args, ...others) =>
+      run("env", [`PATH=${this.#tools}${delimiter}${process.env.PATH}`, file, ...args], ...others);
     const [enter, words] = this.namespaces.entering("node");
     const monitor = new Monitor(wanted.instance, {
       follow: (file, args, took, signal) => follow(enter, [...words, file, ...args], took, signal),

@@ -28,6 +28,7 @@ export interface Request {
   deadline?: number;
   /** The client's own address. */
   source?: string;
+  sourcePort?: number;
   /** Calls with the same name share one connection or socket. */
   keep?: string;
 }

@@ -35,7 +35,7 @@ export class Namespaces {
 
   /** The agent's way to run tools, in this namespace. */
   command(name: string): Command {
-    return (file, args, input) => command("nsenter", [...this.#enter(name), file, ...args], input);
+    return (file, args, ...others) => command("nsenter", [...this.#enter(name), file, ...args], ...others);
   }
 
   /** The words before a program's own that run it with the namespace's network. */
