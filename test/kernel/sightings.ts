@@ -4,7 +4,7 @@ import type { Namespaces } from "./namespaces.ts";
  * Notes in a pod's own kernel who sent it something new, whether a program of it answered or not: a packet that reached
  * the wrong pod is seen even if its answer got lost, and so is a ping, which a kernel answers without a name.
  */
-const table = `
+export const sightingsTable = `
 table inet sightings
 delete table inet sightings
 table inet sightings {
@@ -28,7 +28,7 @@ table inet sightings {
 export type Sighting = string;
 
 export async function watchSightings(namespaces: Namespaces, name: string): Promise<void> {
-  await namespaces.in(name, ["nft", "-f", "-"], { input: table });
+  await namespaces.in(name, ["nft", "-f", "-"], { input: sightingsTable });
 }
 
 /** What was seen since it was last asked for. */
