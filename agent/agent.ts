@@ -7,7 +7,7 @@ import type { Problem } from "./desired.ts";
 import type { Finding } from "./doctor.ts";
 import { postEvent } from "./event.ts";
 import { Examination } from "./examination.ts";
-import { serveHealth } from "./health.ts";
+import { serveHealth, serveMetrics } from "./health.ts";
 import type { Backend } from "./netfilter/backend.ts";
 import type { Conntrack } from "./netfilter/conntrack.ts";
 import type { Monitor } from "./netfilter/monitor.ts";
@@ -61,10 +61,12 @@ export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<
   const { config, home, api, backend } = agent;
   const since = await rulesSince(agent);
   const status = new Status(backend.name, since);
-  const health = await serveHealth(config.healthPort, {
-    report: () => status.report(),
-    counts: () => backend.counts(),
-  });
+  const source = { report: () => status.report(), counts: () => backend.counts() };
+  const health = await serveHealth(config.healthPort, source);
+  const metrics =
+    config.metricsPort === undefined
+      ? undefined
+      : serveMetrics(config.metricsPort, source, metricsTrouble(status, agent.log), signal);
   // Before the pods are asked for, so that one connection serves for both and for the watch after them.
   const permitted = await mayAsk(api, home, AbortSignal.any([signal, AbortSignal.timeout(2_000)]));
   const stopped = new AbortController();
@@ -74,6 +76,7 @@ export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<
   stopped.abort();
   await finished;
   await leave(agent, permitted);
+  await metrics;
   health.close();
 }
 
@@ -139,6 +142,17 @@ async function keepInStep(agent: AgentParts, status: Status, signal: AbortSignal
   await aborted(signal);
   await Promise.all([monitoring, startup]);
   await Promise.all([rules, inspections, flows, checks].map((schedule) => schedule.stop()));
+}
+
+/** The addresses work without /metrics, so it is no reason to be unready. */
+function metricsTrouble(status: Status, log: Logger): (message: string | undefined) => void {
+  let was: string | undefined;
+  return (message) => {
+    if (status.trouble("metrics", message) && message !== undefined)
+      log.warn(`${message}; it is tried again`);
+    if (message === undefined && was !== undefined) log.info("/metrics is served now");
+    was = message;
+  };
 }
 
 function podListener(changed: () => void, status: Status, log: Logger): PodListener {

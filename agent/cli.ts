@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { runAgent } from "./agent.ts";
 import { connectApi } from "./api.ts";
+import { CalleeError, callPatiently, parseCallee } from "./call.ts";
 import { cleanUp } from "./cleanup.ts";
 import { type Config, ConfigError, configFromEnvironment, instancePattern, parseConfig } from "./config.ts";
 import { desired } from "./desired.ts";
@@ -42,14 +43,15 @@ export async function runCli(argv: string[], env: NodeJS.ProcessEnv, terminal: T
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageExit;
     if (error instanceof UnwellError) return 1;
     terminal.err(`${error instanceof Error ? error.message : error}\n`);
-    return error instanceof ConfigError || error instanceof UsageError ? usageExit : 1;
+    const isUsage = [ConfigError, UsageError, CalleeError].some((kind) => error instanceof kind);
+    return isUsage ? usageExit : 1;
   }
 }
 
 /** Arguments that are well formed but cannot be meant. */
 class UsageError extends Error {}
 
-/** The doctor found what it has said already. */
+/** What the doctor found, or a call, is said already. */
 class UnwellError extends Error {}
 
 function createProgram(env: NodeJS.ProcessEnv, { out, err }: Terminal): Command {
@@ -100,6 +102,12 @@ function createProgram(env: NodeJS.ProcessEnv, { out, err }: Terminal): Command 
     if (!ok) throw new UnwellError();
   });
 
+  addNodeCommands(program, env, out);
+  return program;
+}
+
+/** What needs no configuration. */
+function addNodeCommands(program: Command, env: NodeJS.ProcessEnv, out: Terminal["out"]): void {
   program
     .command("cleanup")
     .description("remove what an installation left on this node: its table and the flows to its magic IPs")
@@ -111,7 +119,24 @@ function createProgram(env: NodeJS.ProcessEnv, { out, err }: Terminal): Command 
     .option("-a, --all", "every installation of magic IP addresses on this node")
     .action(async (options: CleanupOptions) => out(await cleanup(options, env)));
 
-  return program;
+  program
+    .command("call")
+    .description("call addresses as a client would, and say whether they answer; needs no rights")
+    .argument(
+      "<addresses...>",
+      "IP:port, as 169.254.210.210:8126, or with the protocol, as [fd00:210::210]:8125/udp",
+    )
+    .option(
+      "-u, --udp",
+      "call by UDP where no protocol is written; that a datagram is not refused is an answer",
+    )
+    .option("-t, --timeout <time>", "how long to wait for an answer, as 500ms (default: 2s)", duration)
+    .option(
+      "-w, --wait <time>",
+      "how long to call again what does not answer, as 30s (default: not)",
+      duration,
+    )
+    .action(async (addresses: string[], options: CallOptions) => call(addresses, options, out));
 }
 
 const environmentHelp = `
@@ -126,7 +151,8 @@ Environment of one address, read when --config is not given:
   WHEN_NO_TARGET reject, drop or pass (default: reject)
   LOAD_BALANCE   1 to spread new flows over all ready targets
   BACKEND        auto, nftables or iptables (default: auto)
-  POLL_INTERVAL  seconds between two relists of the pods behind the watch (default: 600)
+  POLL_INTERVAL  seconds between two relists of the pods behind the watch (default: 1800)
+  METRICS_PORT   /metrics on every address of the node at this port (default: none)
   NODE_NAME      this node's name
   VERBOSE        1 for debug lines
 
@@ -140,6 +166,12 @@ interface Options {
 interface PlanOptions extends Options {
   pods: string;
   uplink?: string;
+}
+
+interface CallOptions {
+  udp?: boolean;
+  timeout?: number;
+  wait?: number;
 }
 
 interface CleanupOptions {
@@ -224,6 +256,26 @@ async function cleanup({ instance, all }: CleanupOptions, env: NodeJS.ProcessEnv
   return found
     .map(({ name, ips }) => `${name}: removed the rules and flows of ${ips?.join(", ")}\n`)
     .join("");
+}
+
+async function call(addresses: string[], options: CallOptions, out: Terminal["out"]): Promise<void> {
+  const { udp, timeout = 2_000, wait = 0 } = options;
+  const callees = addresses.map((address) => parseCallee(address, udp ? "udp" : "tcp"));
+  const answers = await Promise.all(
+    callees.map(async (callee) => {
+      const answer = await callPatiently(callee, timeout, wait);
+      out(`${answer.text}\n`);
+      return answer;
+    }),
+  );
+  if (!answers.every(({ answered }) => answered)) throw new UnwellError();
+}
+
+function duration(text: string): number {
+  const [, number, unit] = /^(\d+)(ms|s|m)$/.exec(text) ?? [];
+  const milliseconds = Number(number) * { ms: 1, s: 1_000, m: 60_000 }[unit as "ms" | "s" | "m"];
+  if (milliseconds > 0 && milliseconds < 86_400_000) return milliseconds;
+  throw new InvalidArgumentError("write a number with its unit, as 500ms, 2s or 1m.");
 }
 
 /** The instance becomes part of an nft identifier, so it is held to the configuration's rule here too. */

@@ -1,5 +1,5 @@
 import { parse as parseYaml, YAMLParseError } from "yaml";
-import * as z from "zod";
+import type * as z from "zod";
 import {
   type AddressSpec,
   addressFaults,
@@ -11,6 +11,9 @@ import {
 import { canonicalIp } from "../component/spec/ip.ts";
 import { parseSelector, type Requirement } from "../component/spec/selector.ts";
 import { documentFromEnvironment, environmentFaults, namedByVariable } from "./environment.ts";
+import { type addressShape, configShape } from "./schema.ts";
+
+export { instancePattern } from "./schema.ts";
 
 /** What the user wants of this node's agent. Every value is valid and every default is filled in. */
 export interface Config {
@@ -18,6 +21,8 @@ export interface Config {
   instance: string;
   /** Port of the health endpoints on 127.0.0.1. */
   healthPort: number;
+  /** Port of /metrics on every address of the node; undefined: on 127.0.0.1 only. */
+  metricsPort: number | undefined;
   /** Seconds between two relists of the pods, the safety net behind the watch. */
   pollInterval: number;
   /** Whether debug lines are logged too. */
@@ -106,49 +111,6 @@ export function configFromEnvironment(env: NodeJS.ProcessEnv): Config {
   }
 }
 
-const wholeNumber = (minimum: number, maximum: number) =>
-  z.int(`must be a whole number from ${minimum} to ${maximum}`).min(minimum).max(maximum);
-
-const portShape = z.strictObject({
-  name: z.string().optional(),
-  port: z.number(),
-  endPort: z.number().optional(),
-  targetPort: z.union([z.number(), z.string()]).optional(),
-  protocol: z.string().optional(),
-});
-
-const addressShape = z.strictObject({
-  ipAddress: z.string(),
-  ipv6Address: z.string().optional(),
-  namespace: z.string().optional(),
-  selector: z.string(),
-  ports: z.array(portShape).optional(),
-  hostNetworkTargets: z.boolean().optional(),
-  loadBalance: z.boolean().optional(),
-  whenNoTarget: z.string().optional(),
-});
-
-/** The instance becomes part of an nft identifier: nothing but these characters may reach it. */
-export const instancePattern = /^[A-Za-z0-9][A-Za-z0-9.-]{0,126}$/;
-
-const instanceShape = z
-  .string()
-  .regex(instancePattern, 'must be 1–127 letters, digits, "." and "-", with a letter or digit first');
-
-const configShape = z.strictObject({
-  instance: instanceShape.default("default"),
-  healthPort: wholeNumber(1, 65535).default(61000),
-  pollInterval: wholeNumber(1, 86400).default(1800),
-  verbose: z.boolean().default(false),
-  backend: z.enum(["auto", "nftables", "iptables"]).default("auto"),
-  hostClients: z.boolean().default(true),
-  outsideGuard: z.boolean().default(true),
-  masquerade: z.enum(["auto", "always"]).default("auto"),
-  startupTaint: z.boolean().default(false),
-  allowedCidrs: z.array(z.string()).default([]),
-  addresses: z.array(addressShape),
-});
-
 function parseDocument(text: string, source: string): unknown {
   try {
     return parseYaml(text);
@@ -161,11 +123,16 @@ function parseDocument(text: string, source: string): unknown {
 function toConfig(document: unknown, source: string): Config {
   const shape = configShape.safeParse(document, { reportInput: true });
   if (!shape.success) throw new ConfigError(source, shape.error.issues.flatMap(shapeFaults));
-  const { allowedCidrs, ...config } = shape.data;
+  const { allowedCidrs, metricsPort, ...config } = shape.data;
   const addresses = config.addresses.map(withoutUndefined);
-  const faults = addressFaults(addresses, allowedCidrs);
+  const faults = [...metricsPortFaults(shape.data), ...addressFaults(addresses, allowedCidrs)];
   if (faults.length > 0) throw new ConfigError(source, faults);
-  return { ...config, addresses: addresses.map(toAddress) };
+  return { ...config, metricsPort, addresses: addresses.map(toAddress) };
+}
+
+function metricsPortFaults({ metricsPort, healthPort }: z.infer<typeof configShape>): Fault[] {
+  if (metricsPort !== healthPort) return [];
+  return [{ path: "metricsPort", reason: `${metricsPort} is the healthPort: choose another` }];
 }
 
 function withoutUndefined(address: z.infer<typeof addressShape>): AddressSpec {

@@ -2,8 +2,8 @@ import { type Fault, Protocol, WhenNoTarget } from "../component/spec/address.ts
 
 // The environment form of the configuration, for one address, with the names of the ancestor
 // (mumoshu/kube-magic-ip-address): MAGIC_IP, SELECTOR, NAMESPACE, PORT or MAGIC_PORT and TARGET_PORT, PROTOCOL,
-// POLL_INTERVAL (seconds), VERBOSE. Ours are MAGIC_IPV6, WHEN_NO_TARGET, LOAD_BALANCE, BACKEND, INSTANCE and HEALTH_PORT,
-// each as in the file, and as ports also a range (8000-8010) or "all" for the whole IP.
+// POLL_INTERVAL (seconds), VERBOSE. Ours are MAGIC_IPV6, WHEN_NO_TARGET, LOAD_BALANCE, BACKEND, INSTANCE, HEALTH_PORT and
+// METRICS_PORT, each as in the file, and as ports also a range (8000-8010) or "all" for the whole IP.
 
 /** What is missing from the environment, and what cannot go together, each named by its variable. */
 export function environmentFaults(env: NodeJS.ProcessEnv): Fault[] {
@@ -25,6 +25,7 @@ export function documentFromEnvironment(env: NodeJS.ProcessEnv): unknown {
   return {
     instance: env.INSTANCE || undefined,
     healthPort: numberOr(env.HEALTH_PORT),
+    metricsPort: numberOr(env.METRICS_PORT),
     pollInterval: numberOr(env.POLL_INTERVAL),
     verbose: flagOr(env.VERBOSE),
     backend: env.BACKEND?.toLowerCase() || undefined,
@@ -57,6 +58,7 @@ export function namedByVariable({ path, reason }: Fault, env: NodeJS.ProcessEnv)
     [/\.protocol$/, "PROTOCOL"],
     [/^pollInterval$/, "POLL_INTERVAL"],
     [/^healthPort$/, "HEALTH_PORT"],
+    [/^metricsPort$/, "METRICS_PORT"],
     [/^instance$/, "INSTANCE"],
     [/^verbose$/, "VERBOSE"],
     [/^backend$/, "BACKEND"],

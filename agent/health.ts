@@ -1,4 +1,5 @@
 import { createServer, type Server } from "node:http";
+import { setTimeout as delay } from "node:timers/promises";
 import { metricsText } from "./metrics.ts";
 import type { BindingCount } from "./netfilter/backend.ts";
 import type { Report } from "./status.ts";
@@ -39,6 +40,84 @@ export function serveHealth(port: number, source: HealthSource): Promise<Server>
   });
 }
 
+/** Milliseconds before a port that could not be had is tried again. */
+const comeBack = 10_000;
+
+/** Milliseconds that an answer to the network serves: each asks the kernel, and anybody may ask. */
+const freshness = 1_000;
+
+/** Connections of the network at a time; Prometheus has one. */
+const mostConnections = 32;
+
+/**
+ * Serves `/metrics`, and nothing else, at this port of every address of the node, IPv4 and IPv6, until the signal aborts.
+ * A port that cannot be had harms nothing: `trouble` is told why, and of the end of it, and the port is tried again.
+ */
+export async function serveMetrics(
+  port: number,
+  source: HealthSource,
+  trouble: (message: string | undefined) => void,
+  signal: AbortSignal,
+  retry = comeBack,
+): Promise<void> {
+  const latest = reused(() => metrics(source), freshness);
+  while (!signal.aborted) {
+    try {
+      await openToNetwork(port, latest, signal, () => trouble(undefined));
+    } catch (error) {
+      trouble(metricsTrouble(port, error as NodeJS.ErrnoException));
+      await delay(retry, undefined, { signal }).catch(() => {});
+    }
+  }
+}
+
+/** Resolves when the signal aborts. */
+function openToNetwork(
+  port: number,
+  text: () => Promise<string>,
+  signal: AbortSignal,
+  opened: () => void,
+): Promise<void> {
+  const server = createServer((request, response) => {
+    if (request.url !== "/metrics") response.writeHead(404).end("/metrics\n");
+    else void text().then((body) => response.writeHead(200, { "content-type": metricsType }).end(body));
+  });
+  server.maxConnections = mostConnections;
+  return new Promise((resolve, reject) => {
+    const close = () => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    };
+    server.once("error", (error) => {
+      signal.removeEventListener("abort", close);
+      reject(error);
+    });
+    signal.addEventListener("abort", close, { once: true });
+    // Without an address Node.js takes both families, or IPv4 where the kernel has no IPv6.
+    server.listen(port, opened);
+  });
+}
+
+function metricsTrouble(port: number, error: NodeJS.ErrnoException): string {
+  const reason =
+    error.code === "EADDRINUSE"
+      ? "is in use on this node: free it, or set metricsPort to another"
+      : `cannot be served: ${error.message}`;
+  return `port ${port} for /metrics ${reason}`;
+}
+
+/** What was made at most `milliseconds` ago, or is just being made. */
+function reused<T>(make: () => Promise<T>, milliseconds: number): () => Promise<T> {
+  let last: { made: Promise<T>; at: number } | undefined;
+  return () => {
+    if (last === undefined || performance.now() - last.at > milliseconds)
+      last = { made: make(), at: performance.now() };
+    return last.made;
+  };
+}
+
+const metricsType = "text/plain; version=0.0.4";
+
 type Answer = [status: number, type: string, body: string];
 
 async function answer(url: string | undefined, source: HealthSource): Promise<Answer> {
@@ -50,7 +129,7 @@ async function answer(url: string | undefined, source: HealthSource): Promise<An
       return [report.ready ? 200 : 503, "application/json", `${JSON.stringify(report, null, 2)}\n`];
     }
     case "/metrics":
-      return [200, "text/plain; version=0.0.4", await metrics(source)];
+      return [200, metricsType, await metrics(source)];
     default:
       return [404, "text/plain", "/livez, /readyz or /metrics\n"];
   }

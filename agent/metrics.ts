@@ -5,9 +5,9 @@ import type { Report } from "./status.ts";
 /** One metric with its samples. */
 interface Metric {
   name: string;
-  type: "gauge" | "counter";
+  type: "gauge" | "counter" | "summary";
   help: string;
-  samples: [labels: Record<string, string>, value: number][];
+  samples: [labels: Record<string, string>, value: number, suffix?: string][];
 }
 
 /**
@@ -42,6 +42,13 @@ function metrics(report: Report, counts: BindingCount[]): Metric[] {
       ]),
       type: "counter",
     },
+    {
+      ...gauge("magic_ip_sync_seconds", "Times from known pods to rules in the kernel.", [
+        [{}, report.writes.seconds, "_sum"],
+        [{}, report.writes.count, "_count"],
+      ]),
+      type: "summary",
+    },
     counter(
       "magic_ip_packets_total",
       "Packets that clients sent to a binding.",
@@ -66,7 +73,9 @@ function gauge(name: string, help: string, samples: Metric["samples"]): Metric {
 }
 
 function metricText({ name, type, help, samples }: Metric): string {
-  const lines = samples.map(([labels, value]) => `${name}${labelText(labels)} ${value}\n`);
+  const lines = samples.map(
+    ([labels, value, suffix = ""]) => `${name}${suffix}${labelText(labels)} ${value}\n`,
+  );
   return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("")}`;
 }
 

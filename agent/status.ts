@@ -11,6 +11,8 @@ export interface Report {
   backend: string;
   /** How often somebody else's changes to the rules were undone. */
   repairs: number;
+  /** How often the rules were written, and the seconds that it took together. */
+  writes: { count: number; seconds: number };
   bindings: Binding[];
   problems: Problem[];
 }
@@ -20,6 +22,7 @@ export class Status {
   #bindings: Binding[] | undefined;
   #problems: Problem[] = [];
   #repairs = 0;
+  #writes = { count: 0, seconds: 0 };
   #failure: string | undefined;
   #blockers: string[] = [];
   #troubles = new Map<string, string>();
@@ -30,13 +33,17 @@ export class Status {
     readonly rulesSince?: Date,
   ) {}
 
-  /** Takes in a sync that is in the kernel; returns a line for each binding that leads elsewhere than before. */
-  synced({ state, outcome }: Sync): string[] {
+  /** Takes in a sync that is in the kernel after `seconds`; returns a line for each binding that leads elsewhere than before. */
+  synced({ state, outcome }: Sync, seconds = 0): string[] {
     const lines = changes(this.#bindings, state.bindings, state.problems);
     this.#bindings = state.bindings;
     this.#problems = state.problems;
     this.#failure = undefined;
     if (outcome === "repaired") this.#repairs++;
+    if (outcome !== "same") {
+      const { count, seconds: before } = this.#writes;
+      this.#writes = { count: count + 1, seconds: before + seconds };
+    }
     return lines;
   }
 
@@ -76,6 +83,7 @@ export class Status {
       reasons: [...against, ...this.#troubles.values()],
       backend: this.backend,
       repairs: this.#repairs,
+      writes: this.#writes,
       bindings: this.#bindings ?? [],
       problems: this.#problems,
     };

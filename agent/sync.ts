@@ -56,13 +56,15 @@ export class SyncPass {
       if (this.#inspection === undefined) return false;
       const pass = { config, pods, last: this.state, settle: this.#settle, ...this.#inspection };
       this.#settle = false;
+      const started = performance.now();
       const sync = await reconcile(pass, kernel);
+      const seconds = (performance.now() - started) / 1000;
       this.state = sync.state;
       if (sync.outcome !== "same") {
         this.#inspection.intact = true;
         changed();
       }
-      this.#tell(sync);
+      this.#tell(sync, seconds);
       return true;
     } catch (error) {
       this.#tellFailure(error);
@@ -101,11 +103,11 @@ export class SyncPass {
     this.#settle = true;
   }
 
-  #tell(sync: Sync): void {
+  #tell(sync: Sync, seconds: number): void {
     const { status, log } = this.parts;
     if (sync.outcome === "repaired")
       log.warn("the rules were changed or removed by somebody else and are restored");
-    for (const line of status.synced(sync)) log.info(line);
+    for (const line of status.synced(sync, seconds)) log.info(line);
     if (this.#blindness !== undefined) status.failed(this.#blindness);
     this.#tellConflicts(sync.state.problems.filter(({ code }) => code === "CONFLICT"));
     const problems = sync.state.problems.map(({ message }) => message).join("; ");

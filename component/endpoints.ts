@@ -1,16 +1,39 @@
+import * as pulumi from "@pulumi/pulumi";
+import { applyToKnown } from "./preview";
+import { isRecord } from "./shape";
 import { canonicalIp } from "./spec/ip";
 
-/** An address, as far as its endpoints go. */
-interface Endpoints {
+/** An address, as far as clients dial it. */
+export interface Dialed {
   ipAddress: string;
   ipv6Address?: string;
-  ports?: { name?: string; port: number }[];
+  ports?: DialedPort[];
+}
+
+export interface DialedPort {
+  name?: string;
+  port: number;
+  endPort?: number;
+  protocol?: string;
+}
+
+/** What clients dial of the addresses: known although other arguments are not. */
+export function dialedOf(addresses: pulumi.Input<unknown>): pulumi.Output<Dialed[]> {
+  return applyToKnown<Dialed[]>(pulumi.output(addresses), (all) =>
+    Array.isArray(all) ? all.map(dialed) : pulumi.isUnknown(all) ? all : [],
+  );
+}
+
+function dialed(address: unknown): unknown {
+  if (pulumi.isUnknown(address)) return address;
+  const { ipAddress, ipv6Address, ports } = isRecord(address) ? address : {};
+  return { ipAddress, ipv6Address, ports };
 }
 
 // Arguments of another shape are refused where the chart is installed; here they must only not fail a second time.
 
 /** The first port of an address, as `ip:port`; the IP alone where that is whole. */
-export function endpointOf({ ipAddress, ports }: Endpoints): string {
+export function endpointOf({ ipAddress, ports }: Dialed): string {
   return endpoint(ipAddress, listed(ports)[0]?.port);
 }
 
@@ -18,7 +41,7 @@ export function endpointOf({ ipAddress, ports }: Endpoints): string {
  * Every port as `ip:port`, found under that very text and, where the name belongs to one port only, under the name. By name
  * there is but the first IP of an address: it cannot say which family the client wants.
  */
-export function endpointsOf(addresses: Endpoints[]): Record<string, string> {
+export function endpointsOf(addresses: Dialed[]): Record<string, string> {
   const ports = listed(addresses).flatMap(portsOf);
   const named = ports.filter(
     ({ name, first }) =>
@@ -36,7 +59,7 @@ interface Reachable {
   second: string | undefined;
 }
 
-function portsOf({ ipAddress, ipv6Address, ports }: Endpoints): Reachable[] {
+function portsOf({ ipAddress, ipv6Address, ports }: Dialed): Reachable[] {
   const at = (port?: number) => ({
     first: endpoint(ipAddress, port),
     second: ipv6Address ? endpoint(ipv6Address, port) : undefined,
@@ -48,7 +71,7 @@ function portsOf({ ipAddress, ipv6Address, ports }: Endpoints): Reachable[] {
 }
 
 /** RFC 3986 §3.2.2: before a port an IPv6 address stands in brackets. */
-function endpoint(ipAddress: string, port: number | undefined): string {
+export function endpoint(ipAddress: string, port: number | undefined): string {
   const ip = canonicalIp(String(ipAddress));
   if (port === undefined) return ip;
   return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;

@@ -1,29 +1,18 @@
-import { Backend, ImagePullPolicy, Masquerade } from "./args";
-import { parseImage } from "./image";
+import { agentFaults, type KnownAgent } from "./agentFaults";
 import { installationShape } from "./installationShape";
+import type { Subject } from "./refusal";
 import { examine } from "./shape";
 import { type AddressSpec, addressFaults, type Fault } from "./spec/address";
 
 /** The arguments of an installation, as far as they are known. */
-interface Known {
+export interface Known {
   addresses?: (KnownAddress | undefined)[];
   agent?: KnownAgent;
   values?: Record<string, unknown>;
 }
 
-interface KnownAddress extends Partial<Omit<AddressSpec, "ports">> {
+export interface KnownAddress extends Partial<Omit<AddressSpec, "ports">> {
   ports?: (KnownPort | undefined)[];
-}
-
-interface KnownAgent {
-  namespace?: string;
-  image?: string;
-  imagePullPolicy?: string;
-  pollInterval?: number;
-  healthPort?: number;
-  backend?: string;
-  masquerade?: string;
-  allowedCidrs?: (string | undefined)[];
 }
 
 interface KnownPort {
@@ -39,7 +28,7 @@ interface KnownPort {
  * Every fault of an installation's arguments, with the path of the argument. Arguments that are not known yet (Outputs,
  * promises) are passed over: they are checked when they are.
  */
-export function argumentFaults(name: string, args: unknown): Fault[] {
+export function argumentFaults({ name, pathOf }: Subject, args: unknown): Fault[] {
   const { plain, faults, unchecked } = examine(args, installationShape);
   const known = (plain ?? {}) as Known;
   const consequences = [
@@ -50,13 +39,13 @@ export function argumentFaults(name: string, args: unknown): Fault[] {
   ];
   const isChecked = ({ path }: Fault) => !unchecked.some((hidden) => overlap(hidden, path));
   const byPath = (a: Fault, b: Fault) => a.path.localeCompare(b.path, "en", { numeric: true });
-  return [...nameFaults(name), ...[...faults, ...consequences.filter(isChecked)].sort(byPath)];
+  const all = [...nameFaults(name), ...[...faults, ...consequences.filter(isChecked)].sort(byPath)];
+  return all.map(({ path, reason }) => ({ path, reason: pathOf(reason) }));
 }
 
-/** The fault as one of a component whose only address is its own arguments. */
-export function ofOneAddress({ path, reason }: Fault): Fault {
-  const own = (text: string) => text.replaceAll("addresses[0].", "");
-  return { path: own(path), reason: own(reason) };
+/** What is known of an installation's arguments. */
+export function knownOf(args: unknown): Known {
+  return examine(args, installationShape).plain ?? {};
 }
 
 /** The name becomes that of the release (Helm: at most 53 characters), the DaemonSet, and a label's value. */
@@ -85,7 +74,7 @@ function specFaults(addresses: NonNullable<Known["addresses"]>, agent: KnownAgen
  * What is not known gets a value that is wrong and that nothing else has: its own fault is passed over, and it takes
  * nobody's port.
  */
-function toSpec(address: KnownAddress | undefined, index: number): AddressSpec {
+export function toSpec(address: KnownAddress | undefined, index: number): AddressSpec {
   return {
     ...address,
     ipAddress: address?.ipAddress ?? `unknown ${index}`,
@@ -116,61 +105,6 @@ function targetPortFaults(addresses: NonNullable<Known["addresses"]>): Fault[] {
           ],
     ),
   );
-}
-
-function agentFaults(agent: KnownAgent = {}): Fault[] {
-  const { namespace, image, imagePullPolicy, pollInterval, healthPort, backend, masquerade } = agent;
-  const isNamespace = (value: string) => /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(value);
-  const isImage = (value: string) => parseImage(value) !== undefined;
-  const oneOf = (words: Record<string, string>) => (value: string) => Object.values(words).includes(value);
-  return [
-    ...faultUnless(
-      namespace,
-      isNamespace,
-      "namespace",
-      'no namespace: at most 63 lower-case letters, digits and "-", as kube-system',
-    ),
-    ...faultUnless(
-      image,
-      isImage,
-      "image",
-      "no image: write repository[:tag][@sha256:digest], as magic-ip-address-agent:0.1.0",
-    ),
-    ...faultUnless(
-      imagePullPolicy,
-      oneOf(ImagePullPolicy),
-      "imagePullPolicy",
-      "no pull policy: write Always, IfNotPresent or Never",
-    ),
-    ...faultUnless(
-      pollInterval,
-      wholeUpTo(86400),
-      "pollInterval",
-      "no interval: write a whole number of seconds from 1 to 86400",
-    ),
-    ...faultUnless(
-      healthPort,
-      wholeUpTo(65535),
-      "healthPort",
-      "not a port: write a whole number from 1 to 65535",
-    ),
-    ...faultUnless(backend, oneOf(Backend), "backend", "no backend: write auto, nftables or iptables"),
-    ...faultUnless(masquerade, oneOf(Masquerade), "masquerade", "no way to masquerade: write auto or always"),
-  ];
-}
-
-function faultUnless<T>(
-  value: T | undefined,
-  isRight: (value: T) => boolean,
-  field: string,
-  complaint: string,
-): Fault[] {
-  if (value === undefined || isRight(value)) return [];
-  return [{ path: `agent.${field}`, reason: `${JSON.stringify(value)} is ${complaint}` }];
-}
-
-function wholeUpTo(maximum: number): (value: number) => boolean {
-  return (value) => Number.isInteger(value) && value >= 1 && value <= maximum;
 }
 
 function valuesFaults(values: Known["values"]): Fault[] {

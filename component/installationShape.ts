@@ -52,12 +52,14 @@ const agentShape: Shape = {
   example: '{ namespace: "kube-system" }',
   fields: {
     namespace: text("kube-system"),
+    createNamespace: flag,
     image: text("magic-ip-address-agent"),
     imagePullPolicy: text("IfNotPresent"),
     imagePullSecrets: { is: "list", of: text("my-registry"), example: '["my-registry"]' },
     pollInterval: number(1800),
     verbose: flag,
     healthPort: number(61500),
+    metricsPort: number(9810),
     backend: text("auto"),
     hostClients: flag,
     outsideGuard: flag,
@@ -72,11 +74,17 @@ const agentShape: Shape = {
       example: '{ limits: { memory: "160Mi" } }',
       fields: { requests: texts('{ memory: "64Mi" }'), limits: texts('{ memory: "160Mi" }') },
     },
+    updateStrategy: {
+      is: "object",
+      example: '{ maxUnavailable: "1" }',
+      fields: { type: text("RollingUpdate"), maxUnavailable: text("10%") },
+    },
+    podLabels: texts('{ team: "observability" }'),
     podAnnotations: texts('{ "example.com/team": "observability" }'),
   },
 };
 
-/** What the arguments of an installation are made of; what TypeScript knows from args.ts, for everybody else. */
+/** What the arguments of an installation are made of; what TypeScript knows from args.ts and agent.ts, for everybody else. */
 export const installationShape: Shape = {
   is: "object",
   example: "{ addresses: […] }",
@@ -84,6 +92,7 @@ export const installationShape: Shape = {
   fields: {
     addresses: { is: "list", of: addressShape, example: `[${addressShape.example}]` },
     agent: agentShape,
+    skipAwait: flag,
     values: { is: "map", example: "{ affinity: {} }" },
   },
 };

@@ -1,4 +1,4 @@
-import { Output } from "@pulumi/pulumi";
+import { isUnknown, Output } from "@pulumi/pulumi";
 import type { Fault } from "./spec/address";
 
 /** What an argument must be made of. The example goes into messages, so it is one that works. */
@@ -46,7 +46,8 @@ export interface Examination {
 
 /**
  * Compares a value with its shape: TypeScript's compiler is not there to help a JavaScript program, JSON in a stack's
- * configuration, or another Pulumi language. Outputs and promises in it are not waited for, but left unchecked.
+ * configuration, or another Pulumi language. What is not known in it, an Output, a promise or Pulumi's own word for unknown,
+ * is left unchecked.
  */
 export function examine(value: unknown, shape: Shape, path = ""): Examination {
   if (isPending(value)) return { plain: undefined, faults: [], unchecked: [path] };
@@ -68,7 +69,7 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 function isPending(value: unknown): boolean {
-  return Output.isInstance(value) || value instanceof Promise;
+  return Output.isInstance(value) || value instanceof Promise || isUnknown(value);
 }
 
 function examineList(list: unknown[], shape: ListShape, path: string): Examination {

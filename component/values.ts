@@ -1,12 +1,13 @@
 import type * as pulumi from "@pulumi/pulumi";
-import type { AddressArgs, AgentArgs, MagicIpPortArgs } from "./args";
+import { type Agent, type UpdateStrategy, UpdateStrategyType } from "./agent";
+import type { Address, Port } from "./args";
 import { parseImage } from "./image";
 import { isRecord } from "./shape";
 
 /** An installation's arguments when all of them are known. */
 export interface Installation {
-  addresses: pulumi.Unwrap<AddressArgs>[];
-  agent?: pulumi.Unwrap<AgentArgs>;
+  addresses: pulumi.Unwrap<Address>[];
+  agent?: pulumi.Unwrap<Agent>;
   values?: Values;
 }
 
@@ -23,7 +24,7 @@ export function chartValues(name: string, { addresses, agent, values }: Installa
   return merged(own, values ?? {});
 }
 
-function addressValues(address: pulumi.Unwrap<AddressArgs>): Values {
+function addressValues(address: pulumi.Unwrap<Address>): Values {
   const { ipAddress, ipv6Address, selector, namespace, hostNetworkTargets, ports, ...others } = address;
   const { loadBalance, whenNoTarget } = others;
   return given({
@@ -32,24 +33,34 @@ function addressValues(address: pulumi.Unwrap<AddressArgs>): Values {
   });
 }
 
-function portValues(port: pulumi.Unwrap<MagicIpPortArgs>): Values {
+function portValues(port: pulumi.Unwrap<Port>): Values {
   const { name, port: number, endPort, targetPort, targetPortName, protocol } = port;
   return given({ name, port: number, endPort, targetPort: targetPortName ?? targetPort, protocol });
 }
 
-function agentValues(agent: pulumi.Unwrap<AgentArgs>): Values {
-  const { image, imagePullPolicy, imagePullSecrets, ...others } = agent;
+function agentValues(agent: pulumi.Unwrap<Agent>): Values {
+  const { image, imagePullPolicy, imagePullSecrets, updateStrategy, ...others } = agent;
   const imageValues = given({
     ...(image === undefined ? {} : parseImage(image)),
     pullPolicy: imagePullPolicy,
   });
   return {
     ...others,
-    // The namespace of the release, no value of the chart.
+    // That of the release, which is no value of the chart, nor made by it.
     namespace: undefined,
+    createNamespace: undefined,
     image: Object.keys(imageValues).length === 0 ? undefined : imageValues,
     imagePullSecrets: imagePullSecrets?.map((secret) => ({ name: secret })),
+    updateStrategy: updateStrategy && updateStrategyValues(updateStrategy),
   };
+}
+
+/** Helm merges these with the chart's defaults, of which OnDelete may keep none. */
+function updateStrategyValues({ type, maxUnavailable }: pulumi.Unwrap<UpdateStrategy>): Values {
+  if (type === UpdateStrategyType.OnDelete) return { type, rollingUpdate: null };
+  // To the API server "1" would be a share that lacks its percent sign.
+  const count = /^\d+$/.test(maxUnavailable ?? "") ? Number(maxUnavailable) : maxUnavailable;
+  return given({ type, rollingUpdate: count === undefined ? undefined : { maxUnavailable: count } });
 }
 
 /** Without undefined and null: to Helm, null would mean to take the chart's default away. */

@@ -5,7 +5,10 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** The files that wait most, longest first: begun first, they wait beside the others and nobody waits for them. */
-const longest = ["cluster/magic-ip", "continuity/restore", "continuity/patience", "continuity"];
+const longest = [
+  ...["cluster/magic-ip", "continuity/restore", "continuity/patience", "pulumi/stack", "continuity"],
+  ...["kernel/packets", "languages", "examples/programs", "component/root-program", "kernel"],
+];
 
 class LongestFirst extends BaseSequencer {
   override sort(files: TestSpecification[]): Promise<TestSpecification[]> {

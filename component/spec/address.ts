@@ -2,6 +2,7 @@ import { type Cidr, cidrComplaint, cidrContains, parseCidr } from "./cidr";
 import { Claims } from "./claims";
 import type { Fault } from "./fault";
 import { canonicalIp, type Ip, parseIp } from "./ip";
+import { namespacePattern } from "./patterns";
 import { type PortSpec, portsFaults } from "./ports";
 import { reservedFor } from "./reserved";
 import { parseSelector, SelectorError } from "./selector";
@@ -109,9 +110,8 @@ function notAnIp(text: string, family: Ip["family"]): string {
   return `"${text}" is not an IPv6 address: write up to eight groups of hexadecimal digits${zone}, as ${examples.ipv6}`;
 }
 
-/** RFC 1123 label, as the API server demands of a namespace's name. */
 function namespaceFaults(namespace: string | undefined, path: string): Fault[] {
-  if (namespace === undefined || /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(namespace)) return [];
+  if (namespace === undefined || namespacePattern.test(namespace)) return [];
   return [
     {
       path,

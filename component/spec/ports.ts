@@ -1,4 +1,5 @@
 import type { Fault } from "./fault";
+import { portNameLength, portNamePattern, portNumbers } from "./patterns";
 
 /** Transport protocols of a port, spelled as in a Kubernetes Service. */
 export const Protocol = { TCP: "TCP", UDP: "UDP", SCTP: "SCTP" } as const;
@@ -29,7 +30,7 @@ export function portsFaults(ports: PortSpec[], path: string): Fault[] {
 
 /** Whether it is a port number. */
 export function isPortNumber(port: number): boolean {
-  return Number.isInteger(port) && port >= 1 && port <= 65535;
+  return Number.isInteger(port) && port >= portNumbers.minimum && port <= portNumbers.maximum;
 }
 
 function portFaults(port: PortSpec, path: string, names: Map<string, string>): Fault[] {
@@ -100,7 +101,6 @@ function portNameFaults(name: string, path: string, names: Map<string, string>):
     : [{ path, reason: `"${name}" is the name of ${first} too: names are unique within an address` }];
 }
 
-/** RFC 6335 service name, as the API server demands of a container port's name. */
 function isPortName(name: string): boolean {
-  return /^[a-z0-9-]{1,15}$/.test(name) && /[a-z]/.test(name) && !/^-|-$|--/.test(name);
+  return name.length <= portNameLength && portNamePattern.test(name);
 }

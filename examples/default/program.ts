@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { type ImagePullPolicy, MagicIpAddress, type MagicIpPortArgs } from "../../component";
+import { type ImagePullPolicy, MagicIpAddress, type Port } from "../../component";
 
 /** Installs one magic IP as the stack's configuration says. Every key has a default; Pulumi.yaml describes them. */
 export function installFromConfig(): MagicIpAddress {
@@ -18,7 +18,7 @@ export function installFromConfig(): MagicIpAddress {
   });
 }
 
-function parsePorts(text: string, key: string): MagicIpPortArgs[] {
+function parsePorts(text: string, key: string): Port[] {
   const ports = parseJson(text);
   if (Array.isArray(ports)) return ports;
   throw new pulumi.RunError(

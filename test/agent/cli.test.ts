@@ -72,7 +72,17 @@ describe("every command", () => {
   it("is named by --help, with the exit codes and the environment", async () => {
     const { code, out } = await call(["--help"]);
     expect(code).toBe(0);
-    for (const word of ["run", "once", "plan", "cleanup", "MAGIC_IP", "Exit codes"])
+    for (const word of [
+      "run",
+      "once",
+      "plan",
+      "doctor",
+      "call",
+      "cleanup",
+      "MAGIC_IP",
+      "METRICS_PORT",
+      "Exit codes",
+    ])
       expect(out).toContain(word);
   });
 

@@ -81,11 +81,20 @@ describe("a configuration file", () => {
   });
 
   it("takes what is set for the whole installation", () => {
-    const set = { backend: "iptables", hostClients: false, outsideGuard: false, masquerade: "always" };
+    const set = {
+      metricsPort: 9091,
+      backend: "iptables",
+      hostClients: false,
+      outsideGuard: false,
+      masquerade: "always",
+    };
     expect(config({ ...set, allowedCidrs: ["169.254.0.0/16"] })).toMatchObject(set);
   });
 
   it.each([
+    [{ metricsPort: 61000 }, "metricsPort: 61000 is the healthPort: choose another"],
+    [{ metricsPort: 0 }, "metricsPort: 0 is too small: at least 1"],
+    [{ metricsPort: 65536 }, "metricsPort: 65536 is too big: at most 65535"],
     [{ backend: "ipvs" }, 'backend: "ipvs" is not known: write auto, nftables or iptables'],
     [{ masquerade: "never" }, 'masquerade: "never" is not known: write auto or always'],
     [{ hostClients: "no" }, 'hostClients: "no" is the wrong kind of value: true or false is needed'],
@@ -241,12 +250,16 @@ describe("the environment of the ancestor", () => {
   });
 
   it("has a second IP, a range, an answer to clients, a spread and a backend", () => {
-    const { addresses, backend, verbose } = configFromEnvironment({
+    const { addresses, backend, verbose, metricsPort } = configFromEnvironment({
       ...env,
       ...{ MAGIC_IPV6: "fd00:210::210", PORT: "8000-8010", WHEN_NO_TARGET: "drop", LOAD_BALANCE: "true" },
-      ...{ BACKEND: "iptables", VERBOSE: "1" },
+      ...{ BACKEND: "iptables", VERBOSE: "1", METRICS_PORT: "9091" },
     });
-    expect({ backend, verbose }).toEqual({ backend: "iptables", verbose: true });
+    expect({ backend, verbose, metricsPort }).toEqual({
+      backend: "iptables",
+      verbose: true,
+      metricsPort: 9091,
+    });
     expect(addresses[0]).toMatchObject({
       ipAddresses: ["169.254.210.210", "fd00:210::210"],
       whenNoTarget: "drop",
@@ -295,6 +308,8 @@ describe("the environment of the ancestor", () => {
     ],
     [{ LOAD_BALANCE: "on" }, 'LOAD_BALANCE: "on" is the wrong kind of value: true or false is needed'],
     [{ VERBOSE: "on" }, 'VERBOSE: "on" is the wrong kind of value: true or false is needed'],
+    [{ METRICS_PORT: "http" }, 'METRICS_PORT: "http" is the wrong kind of value: a number is needed'],
+    [{ METRICS_PORT: "9", HEALTH_PORT: "9" }, "METRICS_PORT: 9 is the healthPort: choose another"],
     [{ BACKEND: "ipvs" }, 'BACKEND: "ipvs" is not known: write auto, nftables or iptables'],
   ])("with %j is refused with a reason", (more, message) => {
     expect(faults(() => configFromEnvironment({ ...env, ...more }))).toEqual([message]);

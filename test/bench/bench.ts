@@ -4,6 +4,7 @@ import { attach, type Cluster, down, up } from "../cluster/cluster.ts";
 import { say } from "../support/progress.ts";
 import { chaos } from "./chaos.ts";
 import { clusterip } from "./clusterip.ts";
+import { component } from "./component.ts";
 import { type Figure, figureTable } from "./figure.ts";
 import { handover } from "./handover.ts";
 import { kill } from "./kill.ts";
@@ -18,6 +19,7 @@ const HELP = `Measures the speed and the size of the agent and of its rules, and
 
 usage: npm run bench [-- PART... [--minutes N] [--times N]]
 
+  component  a Pulumi program's start with a magic IP, beside one without; --times, default 15
   traffic    throughput, connections and requests through the magic IP ÷ straight to the pod
   scale      1,000 addresses × 10 ports: full sync, one target changed, the agent's memory
   clusterip  a new connection through the magic IP ÷ through a ClusterIP of kube-proxy
@@ -31,7 +33,7 @@ usage: npm run bench [-- PART... [--minutes N] [--times N]]
                --minutes N   spread them over so many minutes; default 0: ten a second
 
 Without a PART all of them, for about six minutes. It needs root, and is at its best on a machine that does nothing else.
-All but traffic start a cluster beside others (MAGIC_IP_CLUSTER=bench, unless another one is named) and remove it.
+All but component and traffic start a cluster beside others (MAGIC_IP_CLUSTER=bench, unless another one is named) and remove it.
 
 exit codes: 0 measured, whatever the figures are · 1 failed · 2 wrong usage · 130 interrupted`;
 
@@ -57,6 +59,7 @@ interface Wanted {
 
 /** In the order in which they run: the longest comes last. */
 const parts: Record<string, (cluster: () => Promise<Cluster>, amount: Amount) => Promise<Figure[]>> = {
+  component: (_cluster, { times = 15 }) => component(times),
   traffic: () => traffic(),
   scale: async (cluster) => scale(await cluster()),
   clusterip: async (cluster) => clusterip(await cluster()),

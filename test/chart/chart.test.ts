@@ -1,9 +1,8 @@
-import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import packageJson from "../../package.json" with { type: "json" };
 import { expectGolden } from "../support/golden.ts";
-import { chart, helm, type Manifest, oneAddress, only, render, renderText } from "./render.ts";
+import { chart, helm, type Manifest, oneAddress, only, render, renderNotes, renderText } from "./render.ts";
 
 const twoAddresses = {
   addresses: [
@@ -63,11 +62,6 @@ describe("the chart", () => {
       expect([exitCode, stdout, stderr].join("\n")).toContain("1 chart(s) linted, 0 chart(s) failed");
       expect(exitCode).toBe(0);
     }
-  });
-
-  it("has the version of the package", async () => {
-    const { version, appVersion } = parse(await readFile(`${chart}/Chart.yaml`, "utf8"));
-    expect([version, appVersion]).toEqual([packageJson.version, packageJson.version]);
   });
 
   it("says what to set when no address is set", async () => {
@@ -169,11 +163,23 @@ describe("the agent's pod", () => {
       tolerations: [{ operator: "Exists" }],
       nodeSelector: { "kubernetes.io/os": "linux" },
       priorityClassName: "system-node-critical",
+      affinity: { nodeAffinity: expect.anything() },
     });
     expect(only(manifests, "DaemonSet").spec.updateStrategy).toEqual({
       type: "RollingUpdate",
       rollingUpdate: { maxUnavailable: "10%" },
     });
+  });
+
+  it("keeps off EKS nodes that have no place for it, unless an affinity is set", async () => {
+    const { affinity } = podSpec(await render({ values: oneAddress() }));
+    expect(affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms).toEqual([
+      {
+        matchExpressions: [{ key: "eks.amazonaws.com/compute-type", operator: "NotIn", values: ["fargate"] }],
+      },
+    ]);
+    const own = { podAntiAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [] } };
+    expect(podSpec(await render({ values: oneAddress({}, { affinity: own }) })).affinity).toEqual(own);
   });
 
   it("is probed on the node's loopback, at the port in its configuration", async () => {
@@ -416,11 +422,13 @@ describe("two releases", () => {
 
 describe("the notes", () => {
   it("say what leads where, and the way to the agents and off a node", async () => {
-    const args = ["install", "mip", chart, "--dry-run=client", "--namespace", "kube-system", "--values", "-"];
-    const { stdout } = await helm(args, twoAddresses);
-    expectGolden(
-      new URL("./golden/notes.txt", import.meta.url),
-      `${stdout.slice(stdout.indexOf("NOTES:"))}\n`,
+    expectGolden(new URL("./golden/notes.txt", import.meta.url), await renderNotes({ values: twoAddresses }));
+  });
+
+  it("say so where helm test has nothing to call", async () => {
+    const notes = await renderNotes({ values: oneAddress({ ports: [] }) });
+    expect(notes).toContain(
+      "helm test has nothing to call: it calls single ports of TCP and UDP, not whole IPs",
     );
   });
 });

@@ -31,9 +31,33 @@ export async function renderText({ values, name = "mip", namespace = "kube-syste
   return `${stdout}\n`;
 }
 
-/** The objects that `helm template` prints. */
+/** The objects that an installation consists of, from Helm as from Pulumi: no hooks. */
 export async function render(release: Release): Promise<Manifest[]> {
+  return (await renderAll(release)).filter(
+    ({ metadata }) => metadata.annotations?.["helm.sh/hook"] === undefined,
+  );
+}
+
+/** The pods that `helm test` runs. */
+export async function renderTests(release: Release): Promise<Manifest[]> {
+  return (await renderAll(release)).filter(
+    ({ metadata }) => metadata.annotations?.["helm.sh/hook"] === "test",
+  );
+}
+
+async function renderAll(release: Release): Promise<Manifest[]> {
   return parseAllDocuments(await renderText(release)).map((document) => document.toJS() as Manifest);
+}
+
+/** What `helm install` tells the user at the end. */
+export async function renderNotes({
+  values,
+  name = "mip",
+  namespace = "kube-system",
+}: Release): Promise<string> {
+  const args = ["install", name, chart, "--dry-run=client", "--namespace", namespace, "--values", "-"];
+  const { stdout } = await helm(args, values);
+  return `${stdout.slice(stdout.indexOf("NOTES:"))}\n`;
 }
 
 /** The only object of the kind (with the name). */

@@ -1,7 +1,7 @@
 // A client: calls ADDRESS:PORT and prints a JSON line a call: the answer and the milliseconds.
 //
 //   node call.mjs tcp|udp ADDRESS PORT                     one call
-//   node call.mjs tcp|udp ADDRESS PORT INTERVAL_MS         calls until SIGTERM
+//   node call.mjs tcp|udp ADDRESS PORT INTERVAL_MS [DEADLINE_MS]   calls until SIGTERM
 //   node call.mjs requests                                 calls as JSON lines on stdin ask for, until it ends
 //
 // TCP opens a new connection for each call. UDP uses one socket for all of them, the way a statsd client does.
@@ -147,12 +147,12 @@ async function callUntilEnded(request, interval) {
   else for (;;) await Promise.all([callOnce(), new Promise((resolve) => setTimeout(resolve, interval))]);
 }
 
-const [transport, address, port, interval] = process.argv.slice(2);
+const [transport, address, port, interval, deadline = "250"] = process.argv.slice(2);
 if (transport === "requests") await serveRequests();
 else if (interval === undefined) {
   print(await call({ transport, address, port }));
   process.exit(0);
 } else {
-  const ofUdp = transport === "udp" ? { keep: "socket", deadline: 250 } : {};
+  const ofUdp = transport === "udp" ? { keep: "socket", deadline: Number(deadline) } : {};
   await callUntilEnded({ transport, address, port, ...ofUdp }, Number(interval));
 }

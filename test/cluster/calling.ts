@@ -4,6 +4,9 @@ import type { ClusterNode } from "./cluster.ts";
 
 const program = fileURLToPath(new URL("../clients/call.mjs", import.meta.url));
 
+/** Milliseconds to wait for a datagram's answer: it is lost then, and not only late on a machine that is busy. */
+const patience = "1000";
+
 /** Calls that go on until they are ended. */
 export interface Calling {
   /** Ends them and returns what each came back with. */
@@ -22,7 +25,7 @@ export function keepCalling(
   port: number,
   interval: number,
 ): Calling {
-  const argv = [process.execPath, program, transport, address, String(port), String(interval)];
+  const argv = [process.execPath, program, transport, address, String(port), String(interval), patience];
   const running = node.podExec(pod.namespace, pod.name, argv, { reject: false });
   return {
     async end() {

@@ -55,6 +55,8 @@ export function echoDaemonSet({
       name: `echo-${protocol.toLowerCase()}`,
     })),
     readinessProbe: { httpGet: { port, path: "/" }, periodSeconds: 1 },
+    // Without, it would answer when every other test leaves it a processor.
+    resources: { requests: { cpu: "100m" } },
   };
   const rollingUpdate = surge ? { maxSurge: 1, maxUnavailable: 0 } : { maxSurge: 0, maxUnavailable: 1 };
   return daemonSet(namespace, name, { revision }, container, { type: "RollingUpdate", rollingUpdate });

@@ -15,6 +15,8 @@ export interface Registration {
   type: string;
   name: string;
   parent: string;
+  /** The URNs of what has to be there before. */
+  dependencies: string[];
   inputs: Record<string, unknown>;
 }
 
@@ -49,10 +51,14 @@ function monitor({ registrations, outputs }: Pick<Engine, "registrations" | "out
     registerResource: answer((request) => {
       const [type, name] = [request.getType(), request.getName()];
       const inputs = request.getObject()?.toJavaScript() ?? {};
-      registrations.push({ type, name, parent: request.getParent(), inputs });
-      return new resources.RegisterResourceResponse()
-        .setUrn(`urn:pulumi:test::magic-ip-address::${type}::${name}`)
-        .setObject(Struct.fromJavaScript({}));
+      const dependencies = request.getDependenciesList();
+      registrations.push({ type, name, parent: request.getParent(), dependencies, inputs });
+      return (
+        new resources.RegisterResourceResponse()
+          .setUrn(`urn:pulumi:test::magic-ip-address::${type}::${name}`)
+          // As a provider answers a preview: what was asked for, as far as it is known. A component's outputs come from it.
+          .setObject(request.getCustom() ? request.getObject() : Struct.fromJavaScript({}))
+      );
     }),
     registerResourceOutputs: answer((request) => {
       outputs.set(request.getUrn(), request.getOutputs()?.toJavaScript() ?? {});

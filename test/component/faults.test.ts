@@ -47,6 +47,26 @@ const wrong: [string, object, string][] = [
     'selector: has "dd=agent", which is no label value (at most 63 letters, digits, "-", "_", ".", alphanumeric at both ends): write it as for kubectl -l, as app=dd-agent',
   ],
   [
+    "a selector with two commas",
+    { selector: "a=b,,c" },
+    'selector: has nothing between two commas in "a=b,,c": write it as for kubectl -l, as app=dd-agent',
+  ],
+  [
+    "a selector with a key that is none",
+    { selector: "-app=x" },
+    'selector: has "-app", which is no label key (letters, digits, "-", "_", ".", with an optional DNS prefix and "/"): write it as for kubectl -l, as app=dd-agent',
+  ],
+  [
+    "two ports of one name",
+    {
+      ports: [
+        { name: "apm", port: 1 },
+        { name: "apm", port: 2 },
+      ],
+    },
+    'ports[1].name: "apm" is the name of ports[0].name too: names are unique within an address',
+  ],
+  [
     "a namespace in capitals",
     { namespace: "Monitoring" },
     'namespace: "Monitoring" is no namespace: at most 63 lower-case letters, digits and "-", as monitoring',
@@ -201,6 +221,47 @@ const wrong: [string, object, string][] = [
     "ipAddress: 169.254.210.210 is in none of the allowedCidrs: choose an address in 10.0.0.0/8, fd00::/8",
   ],
   [
+    "a namespace to make that every cluster has",
+    { agent: { createNamespace: true } },
+    "agent.createNamespace: every cluster has the namespace kube-system already: set agent.namespace to a new one, or leave createNamespace out",
+  ],
+  [
+    "an impossible metrics port",
+    { agent: { metricsPort: 0 } },
+    "agent.metricsPort: 0 is not a port: write a whole number from 1 to 65535",
+  ],
+  [
+    "one port for health and metrics",
+    { agent: { healthPort: 61500, metricsPort: 61500 } },
+    "agent.metricsPort: 61500 is the agent's healthPort too: choose another for one of them",
+  ],
+  [
+    "another operator",
+    { agent: { tolerations: [{ key: "a" }, { operator: "exists" }] } },
+    'agent.tolerations[1].operator: "exists" is no operator: write Exists or Equal',
+  ],
+  [
+    "another effect",
+    { agent: { tolerations: [{ effect: "NoRun" }] } },
+    'agent.tolerations[0].effect: "NoRun" is no effect of a taint: write NoSchedule, PreferNoSchedule or NoExecute',
+  ],
+  [
+    "another update strategy",
+    { agent: { updateStrategy: { type: "Recreate" } } },
+    'agent.updateStrategy.type: "Recreate" is no update strategy: write RollingUpdate or OnDelete',
+  ],
+  ...["0", "0%", "101%", "half"].map((maxUnavailable): [string, object, string] => [
+    `${maxUnavailable} nodes at a time`,
+    { agent: { updateStrategy: { maxUnavailable } } },
+    `agent.updateStrategy.maxUnavailable: "${maxUnavailable}" is no number of nodes: write one, from 1, or a share of them, as 10%`,
+  ]),
+  [
+    "a share of the nodes that nobody replaces",
+    { agent: { updateStrategy: { type: "OnDelete", maxUnavailable: "1" } } },
+    "agent.updateStrategy.maxUnavailable: is set beside type OnDelete, which replaces no pod by itself: leave one of them out",
+  ],
+  ["a word for skipAwait", { skipAwait: "yes" }, 'skipAwait: "yes" is not a boolean: write true or false'],
+  [
     "a label that is a number",
     { agent: { nodeSelector: { "example.com/pool": 1 } } },
     'agent.nodeSelector["example.com/pool"]: 1 is not a string: write "1"',
@@ -241,6 +302,12 @@ describe("wrong arguments", () => {
         '  agent.image: "UPPER" is no image: write repository[:tag][@sha256:digest], as magic-ip-address-agent:0.1.0',
         "  agent.pollInterval: 0 is no interval: write a whole number of seconds from 1 to 86400",
       ].join("\n"),
+    );
+  });
+
+  it("no addresses", () => {
+    expect(() => new MagicIpAddresses("dd-agent", { addresses: [] })).toThrow(
+      "  addresses: is empty: at least one address is needed",
     );
   });
 
@@ -308,12 +375,14 @@ describe("right arguments", () => {
 function everything(): Required<NonNullable<MagicIpAddressArgs["agent"]>> {
   return {
     namespace: "infra",
+    createNamespace: true,
     image: "registry.example:5000/a/b:1",
     imagePullPolicy: "Always",
     imagePullSecrets: ["s"],
     pollInterval: 60,
     verbose: true,
     healthPort: 61500,
+    metricsPort: 9810,
     backend: "iptables",
     hostClients: false,
     outsideGuard: false,
@@ -324,6 +393,8 @@ function everything(): Required<NonNullable<MagicIpAddressArgs["agent"]>> {
     nodeSelector: { a: "b" },
     priorityClassName: "p",
     resources: { requests: { cpu: "1" }, limits: { memory: "1Gi" } },
+    updateStrategy: { type: "RollingUpdate", maxUnavailable: "10%" },
+    podLabels: { team: "a" },
     podAnnotations: { "example.com/a": "b" },
   };
 }

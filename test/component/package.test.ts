@@ -2,6 +2,7 @@ import { pathToFileURL } from "node:url";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import packageJson from "../../package.json" with { type: "json" };
+import { expectGolden } from "../support/golden.ts";
 import { type Engine, startEngine } from "./engine.ts";
 import { type BuiltPackage, buildPackage } from "./package.ts";
 import { type Plugin, type Schema, servePlugin } from "./plugin.ts";
@@ -13,8 +14,8 @@ beforeAll(async () => {
 afterAll(() => built.remove());
 
 const exported = [
-  ...["Backend", "ImagePullPolicy", "MagicIpAddress", "MagicIpAddresses", "Masquerade", "Protocol"],
-  "WhenNoTarget",
+  ...["Backend", "Client", "ImagePullPolicy", "MagicIpAddress", "MagicIpAddresses", "Masquerade"],
+  ...["Protocol", "UpdateStrategyType", "WhenNoTarget"],
 ];
 
 describe("the built package", () => {
@@ -37,7 +38,7 @@ describe("the built package", () => {
     const url = pathToFileURL(`${built.directory}/dist/index.js`);
     const code = `require(${JSON.stringify(url.pathname)});
       const loaded = Object.keys(require.cache).filter((file) => file.includes("@pulumi/kubernetes/"));
-      console.log(JSON.stringify(loaded.filter((file) => !/kubernetes\\/(helm\\/v4|package.json|provider|utilities)/.test(file))))`;
+      console.log(JSON.stringify(loaded.filter((file) => !/kubernetes\\/(helm\\/v4|core\\/v1\\/namespace\\.js|package.json|provider|utilities)/.test(file))))`;
     expect(await run("commonjs", code)).toEqual([]);
   });
 });
@@ -64,6 +65,11 @@ describe("the package as a plugin for other languages", () => {
     expect(Object.keys(schema.resources).sort()).toEqual([single, several]);
   });
 
+  it("has the schema that programs in other languages were written for", () => {
+    const text = `${JSON.stringify({ ...schema, version: "<version>" }, undefined, 2)}\n`;
+    expectGolden(new URL("./golden/schema.json", import.meta.url), text);
+  });
+
   it("asks for as little as possible", () => {
     expect(schema.resources[single]?.requiredInputs).toEqual(["ipAddress", "selector"]);
     expect(schema.resources[several]?.requiredInputs).toEqual(["addresses"]);
@@ -77,13 +83,13 @@ describe("the package as a plugin for other languages", () => {
     expect(fields(single)).toEqual([
       [
         ...["agent", "hostNetworkTargets", "ipAddress", "ipv6Address", "loadBalance", "namespace", "ports"],
-        ...["selector", "values", "whenNoTarget"],
+        ...["selector", "skipAwait", "values", "whenNoTarget"],
       ],
-      ["daemonSetName", "endpoint", "ipAddress", "namespace"],
+      ["daemonSetName", "endpoint", "endpoints", "environments", "ipAddress", "namespace"],
     ]);
     expect(fields(several)).toEqual([
-      ["addresses", "agent", "values"],
-      ["daemonSetName", "endpoints", "namespace"],
+      ["addresses", "agent", "skipAwait", "values"],
+      ["daemonSetName", "endpoints", "environments", "namespace"],
     ]);
   });
 
@@ -106,6 +112,7 @@ describe("the package as a plugin for other languages", () => {
     expect(words("WhenNoTarget")).toEqual(["Reject", "Drop", "Pass"]);
     expect(words("Backend")).toEqual(["auto", "nftables", "iptables"]);
     expect(words("Masquerade")).toEqual(["auto", "always"]);
+    expect(words("UpdateStrategyType")).toEqual(["RollingUpdate", "OnDelete"]);
     expect(words("ImagePullPolicy")).toEqual(["Always", "IfNotPresent", "Never"]);
   });
 
@@ -122,6 +129,8 @@ describe("the package as a plugin for other languages", () => {
     expect(await plugin.construct(single, "from-python", inputs)).toEqual({
       ipAddress: "169.254.210.210",
       endpoint: "169.254.210.210:80",
+      endpoints: { "169.254.210.210:80": "169.254.210.210:80" },
+      environments: {},
       namespace: "kube-system",
       daemonSetName: "from-python",
     });

@@ -16,7 +16,7 @@ export interface BuiltPackage {
 /** Compiles what package.json lists, outside the repository, so that a dist that lies about cannot be taken for it. */
 export async function buildPackage(): Promise<BuiltPackage> {
   const directory = await mkdtemp(join(tmpdir(), "magic-ip-address-"));
-  const sources = packageJson.files.filter((file) => !/^dist\/|\.md$/.test(file));
+  const sources = packageJson.files.filter((file) => !/^!|^dist\/|\.md$/.test(file));
   for (const file of ["package.json", ...sources]) {
     await cp(join(root, file), join(directory, file), { recursive: true });
   }

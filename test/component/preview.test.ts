@@ -1,36 +1,111 @@
 import * as pulumi from "@pulumi/pulumi";
-import { describe, expect, it } from "vitest";
-import { MagicIpAddress, type MagicIpAddressArgs } from "../../index.ts";
+import { describe, expect, it, vi } from "vitest";
+import { MagicIpAddress, type MagicIpAddressArgs, MagicIpAddresses } from "../../index.ts";
+import { render } from "../chart/render.ts";
 import { chartOf, known, mockPulumi } from "./installation.ts";
 
 const resources = await mockPulumi({ preview: true });
+const log = vi.spyOn(pulumi.log, "info").mockResolvedValue();
 
 const minimal: MagicIpAddressArgs = {
   ipAddress: "169.254.210.210",
   selector: "app=dd-agent",
   ports: [{ port: 8126 }],
 };
+const unknown = <T>() => pulumi.output(pulumi.unknown) as unknown as pulumi.Output<T>;
+const install = (name: string, changes: object) => new MagicIpAddress(name, { ...minimal, ...changes });
 
 describe("what is not known at preview", () => {
-  class Elsewhere extends pulumi.CustomResource {
-    declare readonly ip: pulumi.Output<string>;
-    constructor() {
-      super("test:index:Elsewhere", "elsewhere", { ip: undefined });
-    }
-  }
-
   it("is not held against the program, and the rest is told", async () => {
-    const ipAddress = new Elsewhere().ip;
-    const magicIp = new MagicIpAddress("dd-agent", { ...minimal, ipAddress });
-    await chartOf(resources, "dd-agent");
-    expect(await known(magicIp.ipAddress)).toBeUndefined();
-    expect(await known(magicIp.daemonSetName)).toBe("dd-agent");
-    expect(await known(magicIp.namespace)).toBe("kube-system");
+    const magicIp = install("rest", { selector: unknown(), agent: { image: unknown(), namespace: "infra" } });
+    expect(await known(magicIp.ipAddress)).toBe("169.254.210.210");
+    expect(await known(magicIp.endpoint)).toBe("169.254.210.210:8126");
+    expect(await known(magicIp.environments)).toMatchObject({ datadog: {} });
+    expect(await known(magicIp.daemonSetName)).toBe("rest");
+    expect(await known(magicIp.namespace)).toBe("infra");
+  });
+
+  it("stays unknown in the outputs that it is a part of", async () => {
+    const magicIp = install("unknown", { ports: [{ port: unknown() }], agent: { namespace: unknown() } });
+    expect(await known(magicIp.endpoint)).toBeUndefined();
+    expect(await known(magicIp.endpoints)).toBeUndefined();
+    expect(await known(magicIp.environments)).toBeUndefined();
+    expect(await known(magicIp.namespace)).toBeUndefined();
+    expect((await chartOf(resources, "unknown")).namespace).toBe("known-after-up");
+  });
+
+  it("is named", async () => {
+    install("named", { ipAddress: unknown(), ports: [{ port: unknown() }], values: { affinity: unknown() } });
+    await chartOf(resources, "named");
+    expect(log.mock.calls.map(([text]) => text)).toContain(
+      "Not known before the update, so the preview shows something in its place or leaves it out: ipAddress, ports[0].port, values",
+    );
+  });
+
+  it.each<[string, object]>([
+    ["address", { ipAddress: unknown(), ipv6Address: unknown() }],
+    ["selector", { selector: unknown(), namespace: unknown() }],
+    [
+      "port",
+      {
+        ports: [
+          { port: unknown() },
+          { port: unknown(), endPort: 90 },
+          { port: 1, endPort: unknown() },
+          unknown(),
+        ],
+      },
+    ],
+    ["port-settings", { ports: [{ port: 1, name: unknown(), targetPort: unknown(), protocol: unknown() }] }],
+    ["ports", { ports: unknown() }],
+    ["agent", { agent: unknown() }],
+    [
+      "settings",
+      {
+        agent: {
+          image: unknown(),
+          nodeSelector: { a: unknown() },
+          imagePullSecrets: [unknown()],
+          allowedCidrs: [unknown()],
+          healthPort: unknown(),
+          tolerations: [unknown()],
+        },
+      },
+    ],
+    [
+      "update-strategy",
+      {
+        agent: {
+          updateStrategy: { type: unknown(), maxUnavailable: unknown() },
+          resources: { limits: unknown() },
+        },
+      },
+    ],
+    [
+      "value",
+      { values: { podAnnotations: { a: unknown() }, tolerations: [unknown()], healthPort: unknown() } },
+    ],
+    ["values", { values: unknown(), skipAwait: unknown() }],
+  ])("is no %s that the chart cannot do without", async (name, changes) => {
+    install(name, changes);
+    const { values, skipAwait } = await chartOf(resources, name);
+    expect(skipAwait ?? false).toBe(false);
+    const kinds = (await render({ values: values })).map(({ kind }) => kind);
+    expect(kinds).toEqual(expect.arrayContaining(["ConfigMap", "DaemonSet", "Role", "RoleBinding"]));
+  });
+
+  it("may be all addresses, or some of them", async () => {
+    new MagicIpAddresses("all", { addresses: unknown() });
+    new MagicIpAddresses("some", { addresses: [unknown(), { ...minimal, ipAddress: unknown() }, minimal] });
+    for (const name of ["all", "some"]) {
+      const { values } = await chartOf(resources, name);
+      expect(await render({ values: values })).not.toEqual([]);
+    }
   });
 
   it("does not hide what is known and wrong", () => {
-    const ipAddress = new Elsewhere().ip;
-    expect(() => new MagicIpAddress("dd-agent", { ...minimal, ipAddress, ports: [{ port: 0 }] })).toThrow(
+    const changes = { ipAddress: unknown(), ports: [{ port: 0 }] };
+    expect(() => install("dd-agent", changes)).toThrow(
       'MagicIpAddress "dd-agent" cannot be installed, one argument is wrong:\n' +
         "  ports[0].port: 0 is not a port: write a whole number from 1 to 65535",
     );

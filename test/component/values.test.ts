@@ -96,6 +96,23 @@ describe("the chart's values", () => {
     ]);
   });
 
+  it.each([
+    [{ maxUnavailable: "2" }, { rollingUpdate: { maxUnavailable: 2 } }],
+    [{ maxUnavailable: "25%" }, { rollingUpdate: { maxUnavailable: "25%" } }],
+    [
+      { type: "RollingUpdate" as const, maxUnavailable: "2" },
+      { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 2 } },
+    ],
+    [{ type: "OnDelete" as const }, { type: "OnDelete" }],
+  ])(
+    "have the update strategy %j, and none of the chart's that contradicts it",
+    async (updateStrategy, wanted) => {
+      const values = chartValues("x", { addresses: [address], agent: { updateStrategy } });
+      const { spec } = only(await render({ values }), "DaemonSet");
+      expect(spec.updateStrategy).toEqual({ type: "RollingUpdate", ...wanted });
+    },
+  );
+
   it("end with the caller's, merged key by key; lists are replaced", () => {
     const agent = { image: "a:1", tolerations: [{ key: "a" }], nodeSelector: { a: "b" } };
     const values = { image: { tag: "2" }, tolerations: [], nodeSelector: { c: "d" }, affinity: { e: {} } };
@@ -115,11 +132,15 @@ describe("the chart's values", () => {
       pollInterval: 60,
       verbose: true,
       healthPort: 61500,
+      metricsPort: 9810,
+      createNamespace: true,
+      updateStrategy: { maxUnavailable: "1" },
       tolerations: [{ key: "a", operator: "Exists" }],
       nodeSelector: { a: "b" },
       priorityClassName: "p",
       resources: { limits: { memory: "1Gi" } },
       podAnnotations: { a: "b" },
+      podLabels: { team: "c" },
       backend: "iptables" as const,
       hostClients: false,
       outsideGuard: false,
@@ -155,6 +176,7 @@ describe("the chart's values", () => {
       ],
     });
     expect(daemonSet.spec.template.metadata.annotations).toEqual({ a: "b" });
+    expect(daemonSet.spec.template.metadata.labels).toMatchObject({ team: "c" });
   });
 
   it("render as those that a Helm user would write", async () => {

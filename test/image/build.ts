@@ -61,9 +61,17 @@ async function version(): Promise<string> {
   return manifest.version;
 }
 
+/** The commit, with `-dirty` where something is not committed; undefined where there is no git repository. */
+async function revision(): Promise<string | undefined> {
+  const describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"];
+  const { failed, stdout } = await execa("git", describe, { cwd: REPOSITORY, reject: false });
+  return failed ? undefined : stdout;
+}
+
 async function buildArguments(request: ImageRequest): Promise<string[]> {
   const variables = {
     VERSION: await version(),
+    REVISION: await revision(),
     BASE_IMAGE: request.baseImage,
     BUILD_IMAGE: request.buildImage,
     // BuildKit knows it by itself; docker without BuildKit and older buildahs do not.

@@ -41,9 +41,11 @@ async function endFlows(pods: Pod[]): Promise<void> {
 }
 
 describe.each(backendNames)("with %s", (backendName) => {
+  // The rules are those of iptables-nft, and matrix.test.ts has every cell.
+  const tried = backendName === "iptables-legacy" ? (["IPv4"] as const) : families;
   beforeEach(() => scene.start(backendName));
 
-  describe.each(families)("a client that calls the magic IP over %s", (family) => {
+  describe.each(tried)("a client that calls the magic IP over %s", (family) => {
     const magicIp = magicIps[family];
 
     it.each(transports)(
@@ -74,7 +76,7 @@ describe.each(backendNames)("with %s", (backendName) => {
     });
   });
 
-  describe.each(families)("a TCP connection that a client keeps over %s", (family) => {
+  describe.each(tried)("a TCP connection that a client keeps over %s", (family) => {
     const ask = (client: string, keep: string) =>
       scene.node.call(client, "tcp", magicIps[family], 80, { keep, deadline: 1_000 });
 
@@ -122,7 +124,7 @@ describe.each(backendNames)("with %s", (backendName) => {
     });
   });
 
-  describe.each(families)("a UDP flow that a client keeps over %s", (family) => {
+  describe.each(tried)("a UDP flow that a client keeps over %s", (family) => {
     const magicIp = magicIps[family];
 
     it.each(clients)("from %s is cut in the transaction that removes the target", async (client) => {

@@ -1,61 +1,176 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Provider } from "@pulumi/kubernetes/provider.js";
+import * as pulumi from "@pulumi/pulumi";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { MagicIpAddress } from "../../index.ts";
-import { openStack } from "./stack.ts";
+import { MagicIpAddress, type MagicIpAddressArgs } from "../../index.ts";
+import { ControlPlane } from "../continuity/control-plane.ts";
+import { writeKubeconfig } from "./kubeconfig.ts";
+import type { Step } from "./outcome.ts";
+import { openStack, type Stack } from "./stack.ts";
 
-let directory: string;
+/** What the program of a stack does next. */
+let program: () => void;
 
-beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), "magic-ip-stack-"));
-  const cluster = { server: "https://127.0.0.1:1" };
-  const kubeconfig = {
-    apiVersion: "v1",
-    kind: "Config",
-    clusters: [{ name: "nowhere", cluster }],
-    users: [{ name: "nobody", user: { token: "none" } }],
-    contexts: [{ name: "nowhere", context: { cluster: "nowhere", user: "nobody" } }],
-    "current-context": "nowhere",
-  };
-  await writeFile(join(directory, "kubeconfig"), JSON.stringify(kubeconfig));
-});
+const right: MagicIpAddressArgs = {
+  ipAddress: "169.254.210.210",
+  selector: "app=dd-agent",
+  ports: [{ port: 8126 }],
+};
 
-afterAll(() => rm(directory, { recursive: true, force: true }));
+function install(
+  changes: Partial<MagicIpAddressArgs> = {},
+  name = "dd-agent",
+  options?: pulumi.ComponentResourceOptions,
+) {
+  return new MagicIpAddress(name, { ...right, ...changes }, options);
+}
 
-describe("a preview by the real engine, of a cluster that cannot be reached", () => {
-  it("shows the component and every object of its chart", async () => {
-    const stack = await open(126);
-    const { changes, steps, diagnostics } = await stack.preview();
-    expect(diagnostics).toBe("");
-    expect(changes).toMatchObject({ updated: 0, replaced: 0, deleted: 0, same: 0 });
-    const types = steps.map(({ type }) => type.split(":").at(-1));
-    expect(types).toEqual(expect.arrayContaining(["MagicIpAddress", "Chart", "ConfigMap", "DaemonSet"]));
-    expect(steps).toContainEqual({
-      op: "create",
-      type: "kubernetes:apps/v1:DaemonSet",
-      name: "dd-agent:kube-system/dd-agent",
-    });
-  });
+const unknown = <T>() => pulumi.output(pulumi.unknown) as unknown as pulumi.Output<T>;
 
-  it("ends with what is wrong with the arguments, and nothing else", async () => {
-    const stack = await open(70000);
-    await expect(stack.preview()).rejects.toThrow(
-      /^pulumi preview failed:\nerror: MagicIpAddress "dd-agent" cannot be installed, .*\n {2}ports\[0\]\.port: 70000.*$/,
-    );
-  });
-});
+/** `create ConfigMap`: without names, of which one has a hash in it. */
+const inWords = (steps: Step[]) => steps.map(({ op, type }) => `${op} ${type.split(":").at(-1)}`).sort();
 
-function open(port: number) {
+async function open(directory: string, kubeconfig: string): Promise<Stack> {
   return openStack({
-    program: async () => {
-      const selector = "app=dd-agent";
-      new MagicIpAddress("dd-agent", { ipAddress: "169.254.210.210", selector, ports: [{ port }] });
-    },
-    kubeconfig: join(directory, "kubeconfig"),
+    program: async () => program(),
+    kubeconfig,
     stackName: "test",
-    // Pulumi's own asks the cluster before it renders.
+    // Pulumi's own asks the cluster before it renders, and waits for what only controllers do.
     plugin: { kind: "stand-in" },
     stateDirectory: directory,
   });
 }
+
+describe("a preview by the real engine, of a cluster that cannot be reached", () => {
+  let directory: string;
+  let stack: Stack;
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), "magic-ip-stack-"));
+    const kubeconfig = await writeKubeconfig(directory, { server: "https://127.0.0.1:1" }, { token: "none" });
+    stack = await open(directory, kubeconfig);
+  });
+  afterAll(() => rm(directory, { recursive: true, force: true }));
+
+  it("shows the component and every object of its chart, and the namespace first if it is to be made", async () => {
+    program = () => install({ agent: { namespace: "infra", createNamespace: true } });
+    const { changes, steps, diagnostics } = await stack.preview();
+    expect(diagnostics).toBe("");
+    expect(changes).toMatchObject({ updated: 0, replaced: 0, deleted: 0, same: 0 });
+    const types = steps.map(({ type }) => type.split(":").at(-1));
+    expect(types).toEqual(expect.arrayContaining(["MagicIpAddress", "ConfigMap", "DaemonSet"]));
+    expect(types.indexOf("Namespace")).toBeGreaterThan(types.indexOf("MagicIpAddress"));
+    expect(types.indexOf("Namespace")).toBeLessThan(types.indexOf("Chart"));
+    expect(steps).toContainEqual({
+      op: "create",
+      type: "kubernetes:apps/v1:DaemonSet",
+      name: "dd-agent:infra/dd-agent",
+    });
+  });
+
+  it("ends with what is wrong with the arguments, and nothing else", async () => {
+    program = () => install({ ports: [{ port: 70000 }] });
+    await expect(stack.preview()).rejects.toThrow(
+      /^pulumi preview failed:\nerror: MagicIpAddress "dd-agent" cannot be installed, .*\n {2}ports\[0\]\.port: 70000.*$/,
+    );
+  });
+
+  it("ends where two components claim the same, unless they may do so in different clusters", async () => {
+    program = () => {
+      install({}, "a");
+      install({}, "elsewhere", { provider: new Provider("elsewhere", {}) });
+      install({ agent: { nodeSelector: { a: unknown() } } }, "hidden");
+      install({}, "b");
+    };
+    await expect(stack.preview()).rejects.toThrow(
+      /^pulumi preview failed:\nerror: MagicIpAddress "b" cannot be installed, one argument is wrong:\n {2}ports\[0\]\.port: 169\.254\.210\.210:8126\/TCP is taken by MagicIpAddress "a", ports\[0\]\.port: a port can lead to one target only$/,
+    );
+  });
+});
+
+/** The ConfigMap has a hash of its content in its name; the component itself is there with its arguments. */
+const portChange = ["create ConfigMap", "delete ConfigMap", "update DaemonSet", "update MagicIpAddress"];
+
+describe("a stack on a real API server", () => {
+  let plane: ControlPlane;
+  let stack: Stack;
+  beforeAll(async () => {
+    plane = await ControlPlane.start();
+    const { host, port, ca } = plane.endpoint;
+    const [token = ""] = (await readFile(join(plane.directory, "tokens.csv"), "utf8")).split(",");
+    const cluster = {
+      server: `https://${host}:${port}`,
+      "certificate-authority-data": ca.toString("base64"),
+      "tls-server-name": "kubernetes",
+    };
+    stack = await open(plane.directory, await writeKubeconfig(plane.directory, cluster, { token }));
+    await plane.send("POST", "/api/v1/namespaces", { metadata: { name: "there" } });
+    program = () => install(both);
+    await stack.up();
+  });
+  afterAll(() => plane?.remove());
+
+  const both: Partial<MagicIpAddressArgs> = { skipAwait: true, agent: { namespace: "there" } };
+  const daemonSet = (namespace: string, name: string) =>
+    plane.send<{ metadata: { annotations: object; labels: object } }>(
+      "GET",
+      `/apis/apps/v1/namespaces/${namespace}/daemonsets/${name}`,
+    );
+
+  it("is installed into a namespace that is there, without waiting for agents", async () => {
+    expect((await daemonSet("there", "dd-agent")).metadata.annotations).toMatchObject({
+      "pulumi.com/skipAwait": "true",
+    });
+  });
+
+  it("shows, of a change of a port, the ConfigMap and the DaemonSet changing and nothing else", async () => {
+    program = () => install({ ...both, ports: [{ port: 8127 }] });
+    expect(inWords((await stack.preview()).steps)).toEqual(portChange);
+  });
+
+  it("shows the same while the port, and more, is not known", async () => {
+    program = () =>
+      install({ ...both, selector: unknown(), ports: [{ port: unknown() }], values: unknown() });
+    expect(inWords((await stack.preview()).steps)).toEqual(portChange);
+  });
+
+  it("may be moved under another component, with an alias", async () => {
+    program = () => {
+      const parent = new pulumi.ComponentResource("test:index:Group", "group");
+      install(both, "dd-agent", { parent, aliases: [{ parent: pulumi.rootStackResource }] });
+    };
+    expect(inWords((await stack.preview()).steps)).toEqual(["create Group"]);
+  });
+
+  it("hands transforms, provider and protection on to every object, and is not changed by a second up", async () => {
+    const transform: pulumi.ResourceTransform = ({ type, props, opts }) =>
+      type === "kubernetes:apps/v1:DaemonSet"
+        ? { props: { ...props, metadata: { ...props.metadata, labels: { team: "a" } } }, opts }
+        : undefined;
+    program = () => {
+      install(both);
+      const provider = new Provider("mine", {});
+      const agent = { namespace: "own", createNamespace: true };
+      const args = { ipAddress: "169.254.210.211", skipAwait: true, agent };
+      install(args, "second", { provider, protect: true, transforms: [transform] });
+    };
+    await stack.up();
+    expect((await daemonSet("own", "second")).metadata.labels).toEqual({ team: "a" });
+    expect(await plane.send("GET", "/api/v1/namespaces/own")).toMatchObject({
+      metadata: { labels: { "pod-security.kubernetes.io/enforce": "privileged" } },
+    });
+    const objects = (await stack.state()).filter(
+      ({ urn, type }) => /^kubernetes:(?!helm)/.test(type) && urn.includes("second"),
+    );
+    expect(objects.length).toBeGreaterThan(5);
+    for (const { urn, protect, provider } of objects) {
+      expect({ urn, protect, provider }).toEqual({
+        urn,
+        protect: true,
+        provider: expect.stringContaining("::mine::"),
+      });
+    }
+    expect((await stack.up()).steps).toEqual([]);
+  });
+});

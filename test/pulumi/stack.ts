@@ -38,6 +38,18 @@ export interface Stack {
   outputs(): Promise<Record<string, unknown>>;
   /** The URNs of everything that the state holds, the stack itself and its providers included. */
   resources(): Promise<string[]>;
+  /** The same with all that the state says of them. */
+  state(): Promise<StateResource[]>;
+}
+
+/** A resource of the state, as Pulumi exports it. */
+export interface StateResource {
+  urn: string;
+  type: string;
+  protect?: boolean;
+  /** The provider's URN and id. */
+  provider?: string;
+  inputs?: Record<string, unknown>;
 }
 
 /** Opens the stack, new or old, on the engine of engine.ts with the Kubernetes provider of plugin.ts. */
@@ -55,7 +67,8 @@ export async function openStack(request: StackRequest): Promise<Stack> {
     destroy: () => observed("destroy", (onEvent) => stack.destroy({ onEvent, onOutput: log })),
     outputs: async () =>
       Object.fromEntries(Object.entries(await stack.outputs()).map(([name, { value }]) => [name, value])),
-    resources: () => resourcesOf(stack),
+    resources: async () => (await stateOf(stack)).map(({ urn }) => urn),
+    state: () => stateOf(stack),
   };
 }
 
@@ -120,7 +133,7 @@ async function observed(
   return outcome();
 }
 
-async function resourcesOf(stack: PulumiStack): Promise<string[]> {
-  const { deployment } = (await stack.exportStack()) as { deployment?: { resources?: { urn: string }[] } };
-  return deployment?.resources?.map(({ urn }) => urn) ?? [];
+async function stateOf(stack: PulumiStack): Promise<StateResource[]> {
+  const { deployment } = (await stack.exportStack()) as { deployment?: { resources?: StateResource[] } };
+  return deployment?.resources ?? [];
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { cached, contentHash } from "./cache.ts";
@@ -24,7 +24,7 @@ export async function buildGoTools({
   packages,
   ldflags = "-s -w",
 }: GoTools): Promise<string> {
-  const lock = ["go.mod", "go.sum"].map((file) => readFileSync(join(directory, file)));
+  const lock = ["go.mod", "go.sum", ...sources(directory)].map((file) => readFileSync(join(directory, file)));
   const entry = `${name}-${contentHash(...lock, packages.join(" "), ldflags)}`;
   return cached(entry, (draft) =>
     step(`build ${name} with Go (minutes the first time)`, async (note) => {
@@ -32,6 +32,13 @@ export async function buildGoTools({
       await goBuild(directory, args, note);
     }),
   );
+}
+
+/** Programs of our own that stand beside the go.mod. */
+function sources(directory: string): string[] {
+  return readdirSync(directory)
+    .filter((file) => file.endsWith(".go"))
+    .sort();
 }
 
 /** `go build -v` names each package on stderr as it is compiled: the only progress it gives. */

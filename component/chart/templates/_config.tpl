@@ -1,6 +1,7 @@
 {{/* The agent's config.yaml, with every default filled in. Numbers go through int: Pulumi hands them over as floats. */}}
 {{- define "magic-ip-address.config" -}}
 {{- include "magic-ip-address.checkAddresses" . -}}
+{{- include "magic-ip-address.checkMetrics" . -}}
 {{- $addresses := list -}}
 {{- range .Values.addresses -}}
 {{- $ports := list -}}
@@ -21,7 +22,7 @@
 {{- end -}}
 {{- $addresses = append $addresses $address -}}
 {{- end -}}
-{{- toYaml (dict
+{{- $config := dict
   "instance" (include "magic-ip-address.instance" .)
   "healthPort" (include "magic-ip-address.healthPort" . | int)
   "pollInterval" (.Values.pollInterval | int)
@@ -33,7 +34,11 @@
   "startupTaint" .Values.startupTaint
   "allowedCidrs" .Values.allowedCidrs
   "addresses" $addresses
-) -}}
+-}}
+{{- with .Values.metricsPort -}}
+{{- $_ := set $config "metricsPort" (int .) -}}
+{{- end -}}
+{{- toYaml $config -}}
 {{- end -}}
 
 {{- define "magic-ip-address.port" -}}
@@ -86,6 +91,17 @@ overlap, one IPv6 address in two spellings, the selector's syntax.
 {{- end -}}
 {{- range $j, $port := $address.ports -}}
 {{- include "magic-ip-address.checkRange" (dict "path" (printf "addresses[%d].ports[%d]" $i $j) "port" $port) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "magic-ip-address.checkMetrics" -}}
+{{- if and .Values.podMonitor.enabled (not .Values.metricsPort) -}}
+{{- fail "podMonitor.enabled: Prometheus cannot reach the agents on their loopback: set metricsPort too, as 9091" -}}
+{{- end -}}
+{{- with .Values.metricsPort -}}
+{{- if eq (int .) (include "magic-ip-address.healthPort" $ | int) -}}
+{{- fail (printf "metricsPort: %d is the healthPort: choose another" (int .)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

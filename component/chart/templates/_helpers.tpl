@@ -78,6 +78,41 @@ nothing takes the port by chance.
 {{- end -}}
 
 {{/*
+EKS Fargate runs no DaemonSets: a pod for such a node would wait for ever. Auto Mode and hybrid nodes do run them, and
+their pods want the address as well. Whoever sets an affinity knows the nodes.
+*/}}
+{{- define "magic-ip-address.affinity" -}}
+{{- if .Values.affinity -}}
+{{- toYaml .Values.affinity -}}
+{{- else -}}
+nodeAffinity:
+  requiredDuringSchedulingIgnoredDuringExecution:
+    nodeSelectorTerms:
+      - matchExpressions:
+          - { key: eks.amazonaws.com/compute-type, operator: NotIn, values: [fargate] }
+{{- end -}}
+{{- end -}}
+
+{{/* JSON list of what `helm test` calls: single ports of TCP and UDP. */}}
+{{- define "magic-ip-address.callable" -}}
+{{- $callable := list -}}
+{{- range $address := .Values.addresses -}}
+{{- range $ip := compact (list $address.ipAddress $address.ipv6Address) -}}
+{{- range $port := $address.ports -}}
+{{- if and (ne (default "TCP" $port.protocol) "SCTP") (eq (int $port.port) (int (default $port.port $port.endPort))) -}}
+{{- $callable = append $callable (include "magic-ip-address.endpoint" (dict "ip" $ip "port" $port)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $callable -}}
+{{- end -}}
+
+{{- define "magic-ip-address.hasQuota" -}}
+{{- if and .Values.resourceQuota.enabled (ne .Release.Namespace "kube-system") -}}true{{- end -}}
+{{- end -}}
+
+{{/*
 What Pulumi must create before the DaemonSet and delete after it. On its way out the agent asks the API whether its
 DaemonSet is going too, and takes its rules along if so: until then it needs its account and its roles.
 Syntax: pulumi-kubernetes, helm.v4.Chart, "Resource reference". Helm has that order by itself and ignores the annotation.
@@ -97,6 +132,9 @@ Syntax: pulumi-kubernetes, helm.v4.Chart, "Resource reference". Helm has that or
 {{- $references = append $references (printf "%s/%s/%s/%s" $rbac $namespace $kind (include "magic-ip-address.targetRoleName" $)) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- if include "magic-ip-address.hasQuota" . -}}
+{{- $references = append $references (printf "/namespaces/%s/ResourceQuota/%s" $release $fullname) -}}
 {{- end -}}
 {{- if .Values.startupTaint -}}
 {{- $references = append $references (include "magic-ip-address.taintPolicyReference" .) -}}

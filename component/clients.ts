@@ -1,0 +1,121 @@
+import { type Dialed, endpoint } from "./endpoints";
+import { canonicalIp } from "./spec/ip";
+
+/** Clients that learn from environment variables where to send. */
+export const Client = {
+  Datadog: "datadog",
+  Zipkin: "zipkin",
+  ElasticApm: "elasticApm",
+  OpenTelemetry: "openTelemetry",
+} as const;
+export type Client = (typeof Client)[keyof typeof Client];
+
+/** The variables of a container's environment, by name. */
+type Variables = Record<string, string>;
+
+/** A port that a client looks for: one of these names, else this number. */
+interface Wish {
+  names: string[];
+  port: number;
+  protocol: "TCP" | "UDP";
+  /** What leads a client there. */
+  variables(found: { ip: string; port: number; at: string }): Variables;
+}
+
+const datadogTraces: Wish = {
+  names: ["apm", "traceport"],
+  port: 8126,
+  protocol: "TCP",
+  variables: ({ ip, port, at }) => ({
+    DD_AGENT_HOST: ip,
+    DD_TRACE_AGENT_PORT: String(port),
+    DD_TRACE_AGENT_URL: `http://${at}`,
+  }),
+};
+
+const dogstatsd: Wish = {
+  names: ["dogstatsd", "dogstatsdport"],
+  port: 8125,
+  protocol: "UDP",
+  variables: ({ ip, port }) => ({ DD_AGENT_HOST: ip, DD_DOGSTATSD_PORT: String(port) }),
+};
+
+const zipkin: Wish = {
+  names: ["zipkin"],
+  port: 9411,
+  protocol: "TCP",
+  variables: ({ at }) => ({
+    OTEL_EXPORTER_ZIPKIN_ENDPOINT: `http://${at}/api/v2/spans`,
+    MANAGEMENT_ZIPKIN_TRACING_ENDPOINT: `http://${at}/api/v2/spans`,
+    // Its name since Spring Boot 4 (spring-boot#47958).
+    MANAGEMENT_TRACING_EXPORT_ZIPKIN_ENDPOINT: `http://${at}/api/v2/spans`,
+  }),
+};
+
+const elasticApm: Wish = {
+  names: ["apm-server", "elastic-apm"],
+  port: 8200,
+  protocol: "TCP",
+  variables: ({ at }) => ({ ELASTIC_APM_SERVER_URL: `http://${at}` }),
+};
+
+const otlpGrpc = otlp(["otlp-grpc", "otlp"], 4317, "grpc");
+const otlpHttp = otlp(["otlp-http"], 4318, "http/protobuf");
+
+/** Variables of an earlier port win over those of a later one. */
+const wishes: Record<Client, Wish[]> = {
+  datadog: [datadogTraces, dogstatsd],
+  zipkin: [zipkin],
+  elasticApm: [elasticApm],
+  openTelemetry: [otlpGrpc, otlpHttp],
+};
+
+/**
+ * What a container's environment has to say, by client. A client that no address has a port for is left out; of several
+ * addresses the first that has one serves.
+ */
+export function environmentsOf(addresses: Dialed[]): Record<string, Variables> {
+  return Object.fromEntries(
+    Object.values(Client).flatMap((client) => {
+      const variables = addresses.map((address) => variablesFor(client, address));
+      const first = variables.find((each) => Object.keys(each).length > 0);
+      return first === undefined ? [] : [[client, first]];
+    }),
+  );
+}
+
+/** Which ports make an address one for the client, for a person. */
+export function portsFor(client: Client): string[] {
+  return wishes[client].map(
+    ({ names, port, protocol }) => `${port}/${protocol} (or any named ${names.join(" or ")})`,
+  );
+}
+
+function variablesFor(client: Client, address: Dialed): Variables {
+  const found = wishes[client].map((wish) => {
+    const port = portFor(wish, address);
+    if (port === undefined) return {};
+    const ip = canonicalIp(String(address.ipAddress));
+    return wish.variables({ ip, port, at: endpoint(ip, port) });
+  });
+  return found.reduceRight((all, each) => ({ ...all, ...each }), {});
+}
+
+/** A whole IP has every port, that which the client usually takes among them. */
+function portFor({ names, port, protocol }: Wish, { ports }: Dialed): number | undefined {
+  if (!Array.isArray(ports) || ports.length === 0) return port;
+  const fitting = ports.filter((each) => (each.protocol ?? "TCP") === protocol);
+  const named = fitting.find(({ name }) => name !== undefined && names.includes(name));
+  const numbered = fitting.some((each) => each.port <= port && port <= (each.endPort ?? each.port));
+  return named?.port ?? (numbered ? port : undefined);
+}
+
+function otlp(names: string[], port: number, protocol: string): Wish {
+  return {
+    ...{ names, port, protocol: "TCP" },
+    variables: ({ at }) => ({
+      OTEL_EXPORTER_OTLP_ENDPOINT: `http://${at}`,
+      OTEL_EXPORTER_OTLP_PROTOCOL: protocol,
+    }),
+  };
+}

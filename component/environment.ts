@@ -1,0 +1,43 @@
+import * as pulumi from "@pulumi/pulumi";
+import { Client, portsFor } from "./clients";
+
+/** One variable, as in a container's `env`. */
+export interface EnvironmentVariable {
+  name: string;
+  value: string;
+}
+
+/** A component with the outputs that it takes to tell a client where to send. */
+interface Installed {
+  daemonSetName: pulumi.Output<string>;
+  environments: pulumi.Output<{ [client: string]: { [variable: string]: string } }>;
+}
+
+/** The client's variables as a container's `env` takes them; an error where it has none. */
+export function environmentFor(
+  { daemonSetName, environments }: Installed,
+  client: Client,
+): pulumi.Output<EnvironmentVariable[]> {
+  const clients = Object.values(Client);
+  if (!clients.includes(client)) {
+    throw new pulumi.RunError(`env("${client}"): there is no such client: write ${inWords(clients)}`);
+  }
+  return pulumi.all([daemonSetName, environments]).apply(([name, all]) => variablesFor(client, name, all));
+}
+
+/** @throws {RunError} that names the ports which would do, when there are none for the client */
+export function variablesFor(
+  client: Client,
+  name: string,
+  environments: { [client: string]: { [variable: string]: string } },
+): EnvironmentVariable[] {
+  const variables = Object.entries(environments[client] ?? {});
+  if (variables.length > 0) return variables.map(([variable, value]) => ({ name: variable, value }));
+  throw new pulumi.RunError(
+    `env("${client}") of "${name}": none of its ports is one for this client: add ${inWords(portsFor(client))}`,
+  );
+}
+
+function inWords(choices: string[]): string {
+  return choices.join(", ").replace(/, ([^,]*)$/, " or $1");
+}
