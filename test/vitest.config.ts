@@ -7,7 +7,8 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 /** The files that wait most, longest first: begun first, they wait beside the others and nobody waits for them. */
 const longest = [
   ...["cluster/magic-ip", "continuity/restore", "continuity/patience", "pulumi/stack", "continuity"],
-  ...["kernel/packets", "languages", "examples/programs", "component/root-program", "kernel"],
+  ...["kernel/packets", "languages", "examples/programs", "component/root-program", "component/package"],
+  ...["package/consumer", "kernel"],
 ];
 
 class LongestFirst extends BaseSequencer {
@@ -26,8 +27,8 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     pool: "forks",
-    // One more than the smallest machine's cores: half of the time of most files is waiting.
-    maxWorkers: 3,
+    // Twice the smallest machine's cores: half of the time of most files is waiting.
+    maxWorkers: 4,
     sequence: { sequencer: LongestFirst },
     // Real kernels, clusters and engines: the bound only ends what hangs.
     testTimeout: 60_000,

@@ -1,10 +1,12 @@
 import { mkdtemp, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Client, MagicIpAddress } from "../../component/index.ts";
+import packageJson from "../../package.json" with { type: "json" };
+import { type Consumer, consumer } from "../package/consumer.ts";
 import { openStack, type Stack } from "../pulumi/stack.ts";
 import { say } from "../support/progress.ts";
 import { type Received, received } from "../telemetry/received.ts";
@@ -31,13 +33,15 @@ export function telemetryTests(theCluster: () => Cluster, image: string): void {
   describe("telemetry of real libraries", () => {
     let stack: Stack;
     let stateDirectory: string;
+    let user: Consumer;
 
     beforeAll(async () => {
+      user = await consumer();
       const { kubeconfig } = theCluster();
       await apply(await collectors(namespace));
       stateDirectory = await mkdtemp(join(tmpdir(), "magic-ip-telemetry-"));
       const request = { kubeconfig, stackName: "telemetry", stateDirectory };
-      stack = await openStack({ ...request, program: async () => program(image) });
+      stack = await openStack({ ...request, program: async () => program(packageOf(user), image) });
       // The application sends once, and does not wait for a target.
       await kubectl(`rollout status -n ${namespace} daemonset/collector --timeout=60s`);
       await stack.up();
@@ -47,6 +51,7 @@ export function telemetryTests(theCluster: () => Cluster, image: string): void {
       await stack?.destroy().catch((error: Error) => say(error.message));
       await kubectl(`delete namespace ${namespace} --ignore-not-found --wait=false`);
       if (stateDirectory) await rm(stateDirectory, { recursive: true, force: true });
+      await user?.remove();
     });
 
     it("reaches the collector on the node, whole, with the client pod's own IP, and no other collector", async () => {
@@ -77,8 +82,15 @@ export function telemetryTests(theCluster: () => Cluster, image: string): void {
   });
 }
 
+type Package = typeof import("../../index.ts");
+
+/** The packed package, as a program in an empty directory with it among its node_modules gets it. */
+function packageOf({ directory }: Consumer): Package {
+  return createRequire(join(directory, "index.js"))(packageJson.name) as Package;
+}
+
 /** What a user would write: the application's environment comes from the magic IP, and the application after it. */
-function program(image: string) {
+function program({ Client, MagicIpAddress }: Package, image: string) {
   const magicIp = new MagicIpAddress("collector", {
     ipAddress: "169.254.210.214",
     namespace,
