@@ -5,6 +5,7 @@ import { join } from "node:path";
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type * as magicIpAddress from "../../index.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { type Consumer, consumer } from "../package/consumer.ts";
 import { openStack, type Stack } from "../pulumi/stack.ts";
@@ -82,7 +83,7 @@ export function telemetryTests(theCluster: () => Cluster, image: string): void {
   });
 }
 
-type Package = typeof import("../../index.ts");
+type Package = typeof magicIpAddress;
 
 /** The packed package, as a program in an empty directory with it among its node_modules gets it. */
 function packageOf({ directory }: Consumer): Package {
