@@ -54,7 +54,10 @@ function entryChains({ uplinks }: DesiredState, used: Family[]): Chain[] {
 }
 
 function natChains(state: DesiredState, used: Family[], names: Set<string>): Chain[] {
-  const translation = used.flatMap((family) => shapes.flatMap((shape) => dnat(family, shape, names)));
+  const translation = used.flatMap((family) => [
+    unknownConnection(family),
+    ...shapes.flatMap((shape) => dnat(family, shape, names)),
+  ]);
   return [
     { name: "nat-prerouting", rules: [base("nat", "prerouting", -110), ...translation] },
     ...(state.hostClients
@@ -65,6 +68,16 @@ function natChains(state: DesiredState, used: Family[], names: Set<string>): Cha
       rules: [base("nat", "postrouting", 90), ...used.flatMap((family) => masquerade(state, family))],
     },
   ];
+}
+
+/**
+ * A connection that conntrack does not know, because its pod is gone or it was forgotten, is left to the guard, as with
+ * nf_conntrack_tcp_loose=0, and not picked up from its middle. A pod that had another connection from the same port a
+ * minute ago (TIME_WAIT) would answer with ACKs, and the client would hang instead of being reset.
+ */
+function unknownConnection(family: Family): string {
+  const ip = header(family);
+  return `${ip} daddr @ips${digit(family)} tcp flags & (fin | syn | rst | ack) != syn return`;
 }
 
 function dnat(family: Family, shape: Shape, names: Set<string>): string[] {

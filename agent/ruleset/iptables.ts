@@ -238,9 +238,12 @@ function translation(part: Part): Layout {
     ...{ table: "nat", from },
     text: `${toAny(part)} -j ${part.prefix}-DNAT`,
   }));
-  const chains = perIp(part, "nat", "DNAT", to, (bindings) =>
-    bindings.flatMap((binding) => destinations(binding).map((text) => ({ text }))),
-  );
+  // A connection that conntrack does not know is not picked up from its middle: see chains.ts.
+  const unknown = { text: "-p tcp ! --syn -j RETURN" };
+  const chains = perIp(part, "nat", "DNAT", to, (bindings) => [
+    unknown,
+    ...bindings.flatMap((binding) => destinations(binding).map((text) => ({ text }))),
+  ]);
   return { chains, jumps };
 }
 

@@ -11,6 +11,8 @@ const transports = ["tcp", "udp"] as const;
 
 let scene: Scene;
 let host: Pod;
+/** Ports of clients below those that the kernel hands out. */
+let lastPort = 20_000;
 
 beforeAll(async () => {
   scene = await Scene.create();
@@ -94,6 +96,24 @@ describe.each(backendNames)("with %s", (backendName) => {
         expect(["ECONNRESET", "ECONNREFUSED", "EPIPE"]).toContain(error);
         expect(milliseconds).toBeLessThan(100);
         expect(await ask(client, `${keep} anew`)).toMatchObject({ uid: "uid-young" });
+      });
+
+      // A pod that closed a connection answers what seems to go on from its port with an ACK, for a minute (TIME_WAIT).
+      it("is reset when its pod is gone, though the next pod had a connection from that port", async () => {
+        const keep = `${backendName} port ${family}`;
+        const port = { sourcePort: ++lastPort, deadline: 1_000 };
+        const [address, last] = [magicIps[family], 80] as const;
+        await scene.node.set({ tcpLoose: true });
+        await scene.sync([scene.young]);
+        expect(await scene.node.call(client, "tcp", address, last, port)).toMatchObject({ uid: "uid-young" });
+        await scene.sync([scene.old]);
+        expect(await scene.node.call(client, "tcp", address, last, { ...port, keep })).toMatchObject({
+          uid: "uid-old",
+        });
+        await scene.sync([scene.young]);
+        await endFlows([scene.young]);
+        const { error } = await scene.node.call(client, "tcp", address, last, { ...port, keep });
+        expect(["ECONNRESET", "ECONNREFUSED", "EPIPE"]).toContain(error);
       });
 
       it("is reset at once when its pod on the host network is gone", async () => {
