@@ -2,7 +2,7 @@
 //
 //   node call.mjs tcp|udp ADDRESS PORT                     one call
 //   node call.mjs tcp|udp ADDRESS PORT INTERVAL_MS [DEADLINE_MS]   calls until SIGTERM
-//   node call.mjs requests                                 calls as JSON lines on stdin ask for, until it ends
+//   node call.mjs requests FIRST_UDP_PORT                  calls as JSON lines on stdin ask for, until it ends
 //
 // TCP opens a new connection for each call. UDP uses one socket for all of them, the way a statsd client does.
 //
@@ -18,6 +18,9 @@ import { createInterface } from "node:readline";
 
 const patience = 2_000;
 const kept = new Map();
+// A client that is asked for calls uses no port of UDP twice: the kernel would pick one again by chance, and conntrack
+// take the new socket for the old one. 0 leaves it to the kernel.
+let nextUdpPort = 0;
 
 async function call({ transport, ...request }) {
   const at = Date.now();
@@ -92,8 +95,7 @@ function connectUdp(address, port, source) {
     socket.once("error", reject);
     const connect = () =>
       socket.connect(Number(port), address, () => resolve(socket.off("error", reject).on("error", () => {})));
-    if (source === undefined) connect();
-    else socket.bind(0, source, connect);
+    socket.bind(nextUdpPort === 0 ? 0 : nextUdpPort++, source, connect);
   });
 }
 
@@ -131,7 +133,8 @@ function parse(text) {
 
 const print = (value) => console.log(JSON.stringify(value));
 
-async function serveRequests() {
+async function serveRequests(firstUdpPort) {
+  nextUdpPort = firstUdpPort;
   for await (const line of createInterface({ input: process.stdin })) {
     const { id, ...request } = JSON.parse(line);
     void call(request).then((answer) => print({ id, ...answer }));
@@ -148,7 +151,7 @@ async function callUntilEnded(request, interval) {
 }
 
 const [transport, address, port, interval, deadline = "250"] = process.argv.slice(2);
-if (transport === "requests") await serveRequests();
+if (transport === "requests") await serveRequests(Number(address));
 else if (interval === undefined) {
   print(await call({ transport, address, port }));
   process.exit(0);

@@ -37,10 +37,14 @@ export interface Request {
 export class Caller {
   readonly #process: ChildProcessByStdio<Writable, Readable, null>;
   readonly #waiting = new Map<number, (answer: Answer) => void>();
+  /** Each has UDP ports of its own, above those that the kernel hands out. */
+  static #nextUdpPort = 61_000;
   #last = 0;
 
   constructor([file, args]: [string, string[]]) {
-    this.#process = spawn(file, [...args, process.execPath, program, "requests"], {
+    const ports = String(Caller.#nextUdpPort);
+    Caller.#nextUdpPort += 100;
+    this.#process = spawn(file, [...args, process.execPath, program, "requests", ports], {
       stdio: ["pipe", "pipe", "inherit"],
     });
     createInterface({ input: this.#process.stdout }).on("line", (line) => this.#answered(line));
