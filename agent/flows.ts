@@ -46,14 +46,18 @@ export function parseFlows(listing: string): Flow[] {
   });
 }
 
-/** What to ask conntrack for, so that it need not list the flows of the whole node. */
+/**
+ * What to ask conntrack for, so that it need not list the flows of the whole node. UDP comes before what drains: its
+ * flows move only when they are ended, while the live set has already cut connections to a pod that is gone.
+ */
 export function flowQueries({ bindings }: DesiredState): FlowQuery[] {
   const byFamily = Map.groupBy(bindings, ({ ipAddress }) => familyOf(ipAddress));
-  return [...byFamily].flatMap(([family, own]) => {
+  const queries = [...byFamily].flatMap(([family, own]) => {
     const ipAddresses = [...new Set(own.map(({ ipAddress }) => ipAddress))];
     const protocols = new Set(own.flatMap(({ protocol }) => protocol ?? [...everyProtocol, echo(family)]));
     return [...protocols].map((protocol) => ({ family, protocol, ipAddresses }));
   });
+  return queries.sort((a, b) => Number(drains(a)) - Number(drains(b)));
 }
 
 /**
@@ -66,8 +70,7 @@ export function staleFlows(flows: Flow[], state: DesiredState): Flow[] {
   const stale = flows.filter((flow) => {
     const binding = bindingOf(flow);
     if (binding === undefined || passes(flow, binding)) return false;
-    const drains = flow.protocol === "tcp" || flow.protocol === "sctp";
-    return drains
+    return drains(flow)
       ? !pairs.has(pairName({ ipAddress: flow.ipAddress, podIp: flow.replyIp }))
       : leadsElsewhere(flow, binding);
   });
@@ -75,6 +78,10 @@ export function staleFlows(flows: Flow[], state: DesiredState): Flow[] {
 }
 
 const everyProtocol: Protocol[] = ["tcp", "udp", "sctp"];
+
+function drains({ protocol }: Pick<Flow, "protocol">): boolean {
+  return protocol === "tcp" || protocol === "sctp";
+}
 
 function echo(family: Family): Flow["protocol"] {
   return family === "ipv4" ? "icmp" : "icmpv6";

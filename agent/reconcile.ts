@@ -59,11 +59,13 @@ export async function reconcile(pass: Pass, rules: Rules): Promise<Sync> {
  * before it a deleted flow would come back with its old target.
  */
 export async function endStaleFlows(state: DesiredState, kernel: Flows): Promise<number> {
-  const flows: Flow[] = [];
-  for (const query of flowQueries(state)) flows.push(...(await kernel.flows(query)));
-  const stale = staleFlows(flows, state);
-  for (const flow of stale) await kernel.end(flow);
-  return stale.length;
+  let ended = 0;
+  for (const query of flowQueries(state)) {
+    const stale = staleFlows(await kernel.flows(query), state);
+    for (const flow of stale) await kernel.end(flow);
+    ended += stale.length;
+  }
+  return ended;
 }
 
 /**

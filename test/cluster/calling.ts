@@ -5,7 +5,7 @@ import type { ClusterNode } from "./cluster.ts";
 const program = fileURLToPath(new URL("../clients/call.mjs", import.meta.url));
 
 /** Milliseconds to wait for a datagram's answer: it is lost then, and not only late on a machine that is busy. */
-const patience = "1000";
+const patience = "2000";
 
 /** Calls that go on until they are ended. */
 export interface Calling {
