@@ -1,10 +1,12 @@
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type RequestListener } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo, Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { execa } from "execa";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { connectApi, Silence } from "../../agent/api.ts";
 import { kubeconfig } from "../continuity/stage.ts";
 
@@ -42,3 +44,73 @@ describe("a watch", () => {
     expect(heard).toEqual([{ type: "ADDED" }]);
   });
 });
+
+describe("credentials that rotate", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it("are read anew: the authority with each request, the token when a minute has passed", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const tokens: unknown[] = [];
+    const tls = createTlsServer(await authority("ca.crt"), (request, response) => {
+      tokens.push(request.headers.authorization);
+      response.setHeader("connection", "close").end("{}");
+    });
+    server = tls;
+    tls.listen(0, "127.0.0.1");
+    await once(tls, "listening");
+    await writeFile(join(directory, "token"), "first");
+    const api = await connectWithFiles((tls.address() as AddressInfo).port);
+    await api.get("/pods", {});
+
+    await writeFile(join(directory, "token"), "second");
+    const strange = await authority("other.crt");
+    tls.setSecureContext(strange);
+    await expect(api.get("/pods", {})).rejects.toThrow(/certificate/);
+
+    await writeFile(join(directory, "ca.crt"), strange.cert);
+    vi.setSystemTime(Date.now() + 61_000);
+    await api.get("/pods", {});
+    expect(tokens).toEqual(["Bearer first", "Bearer second"]);
+  });
+});
+
+/** A certificate that is its own authority, in a file beside its key. */
+async function authority(file: string): Promise<{ cert: string; key: string }> {
+  const [crt, key] = [join(directory, file), join(directory, `${file}.key`)];
+  const made = [
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:P-256",
+    "-nodes",
+    "-keyout",
+    key,
+    "-out",
+    crt,
+  ];
+  const said = ["-subj", "/CN=kube-apiserver", "-addext", "subjectAltName=IP:127.0.0.1"];
+  await execa("openssl", ["req", "-x509", ...made, ...said]);
+  return { cert: await readFile(crt, "utf8"), key: await readFile(key, "utf8") };
+}
+
+/** As in a pod: the authority and the token are files, and others change them. */
+async function connectWithFiles(port: number) {
+  const name = "pod";
+  const tokenFile = join(directory, "token");
+  const config = {
+    ...{ apiVersion: "v1", kind: "Config", "current-context": name },
+    clusters: [
+      {
+        name,
+        cluster: { server: `https://127.0.0.1:${port}`, "certificate-authority": join(directory, "ca.crt") },
+      },
+    ],
+    users: [{ name, user: { "auth-provider": { name: "tokenFile", config: { tokenFile } } } }],
+    contexts: [{ name, context: { cluster: name, user: name } }],
+  };
+  process.env.KUBECONFIG = join(directory, "kubeconfig");
+  await writeFile(process.env.KUBECONFIG, JSON.stringify(config));
+  return connectApi();
+}
