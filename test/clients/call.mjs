@@ -11,6 +11,7 @@
 //   source    the client's own address
 //   sourcePort  its own port (TCP)
 //   keep      a name: calls with the same name share one connection or socket, opened by the first of them
+//   bytes     the size of its datagram; the answer says how many came back
 import { execFile } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { createConnection, isIPv6 } from "node:net";
@@ -72,7 +73,7 @@ function connectionFor(keep, open) {
 }
 
 // A connected socket is told of ICMP port-unreachable (ECONNREFUSED).
-async function callUdp({ address, port, deadline = patience, source, keep }) {
+async function callUdp({ address, port, deadline = patience, source, keep, bytes }) {
   const socket = await socketFor(keep, () => connectUdp(address, port, source));
   return new Promise((resolve) => {
     const end = (result) => {
@@ -81,11 +82,12 @@ async function callUdp({ address, port, deadline = patience, source, keep }) {
       if (keep === undefined) socket.close();
       resolve(result);
     };
-    const answered = (message) => end(parse(String(message)));
+    const size = (message) => (bytes === undefined ? {} : { bytes: message.length });
+    const answered = (message) => end({ ...parse(String(message)), ...size(message) });
     const failed = (error) => end({ error: error.code ?? error.message });
     const timer = setTimeout(() => end({ error: "ETIMEDOUT" }), deadline);
     socket.on("message", answered).on("error", failed);
-    socket.send("?");
+    socket.send("?".padEnd(bytes ?? 1));
   });
 }
 
@@ -93,8 +95,12 @@ function connectUdp(address, port, source) {
   return new Promise((resolve, reject) => {
     const socket = createSocket(isIPv6(address) ? "udp6" : "udp4");
     socket.once("error", reject);
-    const connect = () =>
-      socket.connect(Number(port), address, () => resolve(socket.off("error", reject).on("error", () => {})));
+    const connected = (error) => {
+      if (error === undefined) return resolve(socket.off("error", reject).on("error", () => {}));
+      socket.close();
+      reject(error);
+    };
+    const connect = () => socket.connect(Number(port), address, connected);
     socket.bind(nextUdpPort === 0 ? 0 : nextUdpPort++, source, connect);
   });
 }

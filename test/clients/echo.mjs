@@ -1,6 +1,7 @@
 // A target: answers over HTTP and UDP with who it is, so that a test knows which pod got the packet.
 // Environment: POD, NODE, POD_UID (all optional), PORT (default 8080; several with commas), HOST (default every
 // address of both families; several with commas).
+// A large datagram is answered by one of the same size.
 // With DRAIN_SECONDS it goes on serving that long after SIGTERM, as a well-behaved target does.
 import { createSocket } from "node:dgram";
 import { createServer } from "node:http";
@@ -39,8 +40,8 @@ function serveUdp(port, host) {
 
 function bindUdp(type, port, host) {
   const socket = createSocket(type);
-  socket.on("message", (_message, from) =>
-    socket.send(answer(from.address, "udp", port), from.port, from.address),
+  socket.on("message", ({ length }, from) =>
+    socket.send(answer(from.address, "udp", port).padEnd(length), from.port, from.address),
   );
   return new Promise((resolve, reject) =>
     socket.once("error", reject).bind(port, host, () => {

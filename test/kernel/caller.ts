@@ -14,6 +14,8 @@ export interface Answer {
   client?: string;
   /** The port that the target was reached on. */
   port?: number;
+  /** How many bytes it had, where the size of the datagram was asked for. */
+  bytes?: number;
   error?: string;
   /** When it was called, milliseconds since 1970. */
   at: number;
@@ -31,6 +33,8 @@ export interface Request {
   sourcePort?: number;
   /** Calls with the same name share one connection or socket. */
   keep?: string;
+  /** The size of the datagram. */
+  bytes?: number;
 }
 
 /** A client process that stays: starting Node.js takes a hundred times as long as a call. */

@@ -180,6 +180,33 @@ describe.each(backendNames)("with %s", (backendName) => {
     });
   });
 
+  describe.each(tried)("a datagram that is larger than every packet on its way, over %s,", (family) => {
+    // As where the node's network takes jumbo frames and its pods' is a tunnel.
+    beforeAll(() => setMtus({ pods: 1450, node: 9001 }));
+    afterAll(() => setMtus({ pods: 1500, node: 1500 }));
+
+    it.each(clients)("from %s comes whole, and so does its answer", async (client) => {
+      await scene.sync([scene.old]);
+      const answer = await scene.node.call(client, "udp", magicIps[family], 80, { bytes: 8192 });
+      expect(answer).toMatchObject({ uid: "uid-old", bytes: 8192 });
+    });
+  });
+
+  it("a pod without a default route is told so by its own kernel, and needs no more than a route to the magic IP", async () => {
+    await scene.sync([scene.old]);
+    const call = () => scene.node.call("bridge-client", "udp", magicIps.IPv4, 80);
+    const ip = (command: string) => scene.node.in("bridge-client", ["ip", ...command.split(" ")]);
+    await ip("route del default");
+    try {
+      expect(await call()).toMatchObject({ error: "ENETUNREACH" });
+      await ip(`route add ${magicIps.IPv4} via 10.9.0.1`);
+      expect(await call()).toMatchObject({ uid: "uid-old" });
+      await ip(`route del ${magicIps.IPv4}`);
+    } finally {
+      await ip("route replace default via 10.9.0.1");
+    }
+  });
+
   describe("two installations on one node", () => {
     it("may share a magic IP on different ports", async () => {
       const ports = [{ port: 81, targetPort: 8080 }];
@@ -275,6 +302,15 @@ describe("with nftables", () => {
     });
   });
 });
+
+async function setMtus({ pods, node }: { pods: number; node: number }): Promise<void> {
+  const set = (device: string, mtu: number) => `ip link set ${device} mtu ${mtu}`;
+  const links = "for link in $(ip -o link | grep -Eo '(cni|veth|cali)[0-9]+'); do";
+  const ofNode = `${set("uplink", node)}; ${links} ${set("$link", pods)}; done`;
+  await scene.node.in("node", ["sh", "-ec", ofNode]);
+  for (const pod of ["bridge-client", "routed-client", "old"])
+    await scene.node.in(pod, ["sh", "-ec", set("eth0", pods)]);
+}
 
 async function listRuleset(): Promise<string> {
   return (await scene.node.in("node", ["nft", "list", "ruleset"])).stdout;
