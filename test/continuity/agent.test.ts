@@ -1,4 +1,7 @@
+import { readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { ensurePackages } from "../support/debian.ts";
 import type { AgentProcess } from "./agent-process.ts";
 import { killAtRandom } from "./kill.ts";
 import { address, magicIp, pause, ready, Stage, takes } from "./stage.ts";
@@ -74,6 +77,44 @@ describe("an agent that stands still", () => {
   });
 });
 
+describe("a node whose clock jumps", () => {
+  // Of the agent and its tools only: one machine has one clock. The monotonic one never jumps.
+  const startWithClock = async (clock: string) =>
+    stage.startAgent({}, { env: { ...(await faketime()), FAKETIME_TIMESTAMP_FILE: clock } });
+
+  it("by an hour, forth or back, is followed as ever, and no number says nonsense (F48)", async () => {
+    const clock = join(stage.directory, "clock");
+    await writeFile(clock, "+0");
+    await agent.stop();
+    agent = await startWithClock(clock);
+    await ready(agent);
+    for (const [offset, pod, ip] of [
+      ["+1h", "b", b],
+      ["-1h", "a", a],
+    ] as const) {
+      await writeFile(clock, offset);
+      await pause(2_100);
+      await stage.clearPods();
+      await stage.addPod(pod, { ips: [ip] });
+      await served(pod, magicIp, 2);
+      const hours = (Date.parse(agent.log.at(-1)?.time ?? "") - Date.now()) / 3_600_000;
+      expect(Math.round(hours)).toBe(Number.parseInt(offset));
+      await ready(agent);
+      expect(await agent.ask("/metrics", 1_000)).not.toMatch(/ (-|NaN)/);
+    }
+    // The rules are an hour older than they say, or an hour younger than none.
+    await agent.stop();
+    agent = await stage.startAgent();
+    await ready(agent);
+    expect(agent.said(/last changed 60 min ago/)).toHaveLength(1);
+    await writeFile(clock, "-2h");
+    await agent.stop();
+    agent = await startWithClock(clock);
+    await ready(agent);
+    expect(agent.said(/last changed 0 min ago/)).toHaveLength(1);
+  });
+});
+
 describe("two agents of one installation at once", () => {
   it("do not fight: what is there stays, and nobody repairs what the other wrote (F52)", async () => {
     const second = await stage.startAgent({}, { healthPort: 61_001 });
@@ -143,3 +184,11 @@ it("an installation that is removed leaves the node as it was, byte for byte, an
   const flows = await stage.node.in("node", ["conntrack", "-L", "--orig-dst", magicIp]);
   expect(flows.stdout).toBe("");
 });
+
+/** What makes a process see the clock of a file, which it reads every second. */
+async function faketime(): Promise<Record<string, string>> {
+  await ensurePackages(["libfaketime"]);
+  const directories = (await readdir("/usr/lib")).filter((name) => name.endsWith("-linux-gnu"));
+  const library = directories.map((name) => join("/usr/lib", name, "faketime/libfaketimeMT.so.1"));
+  return { LD_PRELOAD: library.join(":"), FAKETIME_CACHE_DURATION: "1", FAKETIME_DONT_FAKE_MONOTONIC: "1" };
+}
