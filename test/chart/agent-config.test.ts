@@ -1,6 +1,8 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parseConfig } from "../../agent/config.ts";
-import { oneAddress, only, render } from "./render.ts";
+import { explainedValues } from "../generate/values-comments.ts";
+import { chart, oneAddress, only, render, renderTests } from "./render.ts";
 
 const configOf = async (values: object) =>
   parseConfig(only(await render({ values }), "ConfigMap").data["config.yaml"]);
@@ -71,6 +73,26 @@ describe("the rendered configuration, read by the agent's own parser", () => {
     await expect(configOf(oneAddress({}, { allowedCidrs: allowed }))).rejects.toThrow(
       "addresses[0].ipAddress: 169.254.210.210 is in none of the allowedCidrs: choose an address in 10.0.0.0/8, fd00::/8",
     );
+  });
+
+  const explained = explainedValues(readFileSync(`${chart}/values.yaml`, "utf8")).map(({ path }) => path);
+  const optional = explained.filter((path) => path !== "addresses" && path !== "image.repository");
+  const monitoring = {
+    grafanaDashboard: { enabled: true },
+    podMonitor: { enabled: true },
+    metricsPort: 9091,
+  };
+
+  // An empty key in a values file, as it is left when somebody takes its content away.
+  it.each(optional)("is one that the agent takes where %s is null", async (path) => {
+    const [key = "", inner] = path.split(".");
+    const given: Record<string, unknown> = path === "metricsPort" ? {} : { ...monitoring };
+    given[key] = inner === undefined ? null : { ...Object(given[key]), [inner]: null };
+    const values = oneAddress({}, given);
+    const configs = (await render({ values })).filter(({ data }) => data?.["config.yaml"] !== undefined);
+    const config = parseConfig(configs[0]?.data["config.yaml"]);
+    expect(config).toMatchObject({ backend: "auto", outsideGuard: true, startupTaint: false });
+    expect(await renderTests({ values })).toHaveLength(1);
   });
 
   it.each([

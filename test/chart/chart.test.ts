@@ -1,3 +1,6 @@
+import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import packageJson from "../../package.json" with { type: "json" };
@@ -408,6 +411,24 @@ describe("two releases", () => {
     expect(identities(a).filter((identity) => identities(b).includes(identity))).toEqual([]);
     expect(config(a).instance).not.toBe(config(b).instance);
     expect(config(a).healthPort).not.toBe(config(b).healthPort);
+  });
+
+  it("under aliases of one chart share none either", async () => {
+    const names = ["dd", "zip"];
+    const dependencies = names.map((alias) => ({
+      ...{ name: "magic-ip-address", version: packageJson.version, alias },
+    }));
+    const parent = await mkdtemp(join(tmpdir(), "magic-ip-"));
+    await cp(chart, join(parent, "charts/magic-ip-address"), { recursive: true });
+    const metadata = { apiVersion: "v2", name: "observability", version: "1.0.0", dependencies };
+    await writeFile(join(parent, "Chart.yaml"), JSON.stringify(metadata));
+    const values = Object.fromEntries(names.map((alias) => [alias, oneAddress()]));
+    const manifests = await render({ chart: parent, values, name: "obs", namespace: "mon" });
+    await rm(parent, { recursive: true });
+    const configs = manifests.flatMap(({ data }) => (data ? [parse(data["config.yaml"])] : []));
+    expect(configs.map(({ instance }) => instance)).toEqual(["mon.obs-dd", "mon.obs-zip"]);
+    expect(new Set(configs.map(({ healthPort }) => healthPort)).size).toBe(2);
+    expect(new Set(identities(manifests)).size).toBe(manifests.length);
   });
 
   it("get a health port from 61000 to 64999, or the one that is set", async () => {

@@ -79,10 +79,13 @@ describe("helm test", () => {
       imagePullSecrets: [{ name: "registry" }],
       nodeSelector: { "kubernetes.io/os": "linux" },
     });
-    const tests = { image: "other:3", wait: "5s", nodeSelector: { canary: "true" } };
+    expect(pod?.spec.tolerations).toBeUndefined();
+    const tolerations = [{ key: "pool", operator: "Exists" }];
+    const tests = { image: "other:3", wait: "5s", nodeSelector: { canary: "true" }, tolerations };
     const [own] = await renderTests({ values: { ...values, tests } });
     expect(own?.spec.containers[0].image).toBe("other:3");
     expect(own?.spec.containers[0].args[1]).toBe("--wait=5s");
     expect(own?.spec.nodeSelector).toEqual({ "kubernetes.io/os": "linux", canary: "true" });
+    expect(own?.spec.tolerations).toEqual(tolerations);
   });
 });

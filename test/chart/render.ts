@@ -11,6 +11,8 @@ export interface Release {
   values: unknown;
   name?: string;
   namespace?: string;
+  /** The directory of another chart, which has ours as a dependency. */
+  chart?: string;
 }
 
 /** A Kubernetes object, as far as tests look into it. */
@@ -24,8 +26,9 @@ export interface Manifest {
 type Annotations = Record<string, string>;
 
 /** The text that `helm template` prints. Rejects with helm's message when it refuses. */
-export async function renderText({ values, name = "mip", namespace = "kube-system" }: Release) {
-  const args = ["template", name, chart, "--namespace", namespace, "--values", "-"];
+export async function renderText(release: Release) {
+  const { values, name = "mip", namespace = "kube-system" } = release;
+  const args = ["template", name, release.chart ?? chart, "--namespace", namespace, "--values", "-"];
   const { stdout, stderr, failed } = await helm(args, values);
   if (failed) throw new Error(stderr);
   return `${stdout}\n`;

@@ -34,6 +34,7 @@ const updateStrategy = z.strictObject({
 const tests = z.strictObject({
   image: z.string().meta({ pattern: "^([a-z0-9][a-zA-Z0-9._:/@-]*)?$" }),
   nodeSelector: texts,
+  tolerations: z.array(anything),
   wait: z.string().meta({ pattern: "^[1-9][0-9]*(ms|s|m)$" }),
 });
 

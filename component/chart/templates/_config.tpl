@@ -1,4 +1,7 @@
-{{/* The agent's config.yaml, with every default filled in. Numbers go through int: Pulumi hands them over as floats. */}}
+{{/*
+The agent's config.yaml, with every default filled in. Numbers go through int: Pulumi hands them over as floats. A value
+that null took away is left to the agent, whose default is the same.
+*/}}
 {{- define "magic-ip-address.config" -}}
 {{- include "magic-ip-address.checkAddresses" . -}}
 {{- include "magic-ip-address.checkMetrics" . -}}
@@ -25,18 +28,18 @@
 {{- $config := dict
   "instance" (include "magic-ip-address.instance" .)
   "healthPort" (include "magic-ip-address.healthPort" . | int)
-  "pollInterval" (.Values.pollInterval | int)
-  "verbose" .Values.verbose
-  "backend" .Values.backend
-  "hostClients" .Values.hostClients
-  "outsideGuard" .Values.outsideGuard
-  "masquerade" .Values.masquerade
-  "startupTaint" .Values.startupTaint
-  "allowedCidrs" .Values.allowedCidrs
   "addresses" $addresses
 -}}
-{{- with .Values.metricsPort -}}
-{{- $_ := set $config "metricsPort" (int .) -}}
+{{- range $name := list "verbose" "backend" "hostClients" "outsideGuard" "masquerade" "startupTaint" "allowedCidrs" -}}
+{{- $value := index $.Values $name -}}
+{{- if not (kindIs "invalid" $value) -}}
+{{- $_ := set $config $name $value -}}
+{{- end -}}
+{{- end -}}
+{{- range $name := list "pollInterval" "metricsPort" -}}
+{{- with index $.Values $name -}}
+{{- $_ := set $config $name (int .) -}}
+{{- end -}}
 {{- end -}}
 {{- toYaml $config -}}
 {{- end -}}

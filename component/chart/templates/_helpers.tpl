@@ -14,9 +14,13 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Names the installation, and with it the nftables table on every node: no two releases of a cluster share it. */}}
+{{/*
+Names the installation, and with it the nftables table on every node: no two of a cluster share it. A release may hold this
+chart more than once, under aliases, when it is a dependency of another.
+*/}}
 {{- define "magic-ip-address.instance" -}}
-{{- printf "%s.%s" .Release.Namespace .Release.Name -}}
+{{- $name := ternary .Release.Name (include "magic-ip-address.fullname" .) (default false .Chart.IsRoot) -}}
+{{- printf "%s.%s" .Release.Namespace $name -}}
 {{- end -}}
 
 {{/* A DaemonSet's selector cannot be changed: these must stay as they are. */}}
@@ -33,13 +37,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 
 {{- define "magic-ip-address.serviceAccountName" -}}
-{{- $default := ternary (include "magic-ip-address.fullname" .) "default" .Values.serviceAccount.create -}}
+{{- $default := ternary (include "magic-ip-address.fullname" .) "default" (default false .Values.serviceAccount.create) -}}
 {{- default $default .Values.serviceAccount.name -}}
 {{- end -}}
 
 {{- define "magic-ip-address.image" -}}
 {{- $image := .Values.image -}}
-{{- $tag := default (ternary "" .Chart.AppVersion (ne $image.digest "")) $image.tag -}}
+{{- $tag := default (ternary .Chart.AppVersion "" (empty $image.digest)) $image.tag -}}
 {{- $image.repository -}}
 {{- with $tag -}}:{{ . }}{{- end -}}
 {{- with $image.digest -}}@{{ . }}{{- end -}}
@@ -73,8 +77,11 @@ nothing takes the port by chance.
 
 {{/* The agent must be able to start on the nodes that it lets others onto. */}}
 {{- define "magic-ip-address.tolerations" -}}
-{{- $own := ternary (list (dict "key" "magic-ip-address/agent-not-ready" "operator" "Exists")) list .Values.startupTaint -}}
-{{- toYaml (concat .Values.tolerations $own) -}}
+{{- $own := list -}}
+{{- if .Values.startupTaint -}}
+{{- $own = list (dict "key" "magic-ip-address/agent-not-ready" "operator" "Exists") -}}
+{{- end -}}
+{{- toYaml (concat (default list .Values.tolerations) $own) -}}
 {{- end -}}
 
 {{/*
