@@ -115,7 +115,11 @@ export interface Toleration {
 
 /** How the agent's pods are replaced when they change, as in a DaemonSet's `updateStrategy`. */
 export interface UpdateStrategy {
-  /** `RollingUpdate`, one node after the other, or `OnDelete`, when somebody deletes a pod. Default: `RollingUpdate`. */
+  /**
+   * `RollingUpdate`, one node after the other, or `OnDelete`, when somebody deletes a pod. With `OnDelete`, delete the
+   * pods soon after a change: those of before cannot start again where their node reboots, because their ConfigMap is gone.
+   * Default: `RollingUpdate`.
+   */
   type?: pulumi.Input<UpdateStrategyType>;
   /**
    * On how many nodes at once, a number or a share, as text; with `RollingUpdate` only. Default: `10%`. Example: `1`

@@ -13,7 +13,7 @@ export type Client = (typeof Client)[keyof typeof Client];
 /** The variables of a container's environment, by name. */
 type Variables = Record<string, string>;
 
-/** A port that a client looks for: one of these names, else this number. */
+/** A port that a client looks for: one of these names, the first that there is, else this number. */
 interface Wish {
   names: string[];
   port: number;
@@ -102,12 +102,20 @@ function variablesFor(client: Client, address: Dialed): Variables {
 }
 
 /** A whole IP has every port, that which the client usually takes among them. */
-function portFor({ names, port, protocol }: Wish, { ports }: Dialed): number | undefined {
+function portFor(wish: Wish, { ports }: Dialed): number | undefined {
+  const { names, port, protocol } = wish;
   if (!Array.isArray(ports) || ports.length === 0) return port;
   const fitting = ports.filter((each) => (each.protocol ?? "TCP") === protocol);
-  const named = fitting.find(({ name }) => name !== undefined && names.includes(name));
+  // `otlp` at 4318 speaks HTTP, and `apm` at 8200 is Elastic's: the number says more than the name.
+  const own = fitting.filter((each) => !isUsualForAnother(wish, each.port));
+  const [named] = names.flatMap((name) => own.filter((each) => each.name === name));
   const numbered = fitting.some((each) => each.port <= port && port <= (each.endPort ?? each.port));
   return named?.port ?? (numbered ? port : undefined);
+}
+
+function isUsualForAnother(wish: Wish, port: number): boolean {
+  const others = Object.values(wishes).flat();
+  return others.some((other) => other !== wish && other.port === port && other.protocol === wish.protocol);
 }
 
 function otlp(names: string[], port: number, protocol: string): Wish {

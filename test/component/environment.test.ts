@@ -58,6 +58,31 @@ describe("environments", () => {
     ["OTLP over gRPC", of({ port: 4317 }), { openTelemetry: otlp(4317, "grpc") }],
     ["OTLP over gRPC by name", of({ name: "otlp", port: 1 }), { openTelemetry: otlp(1, "grpc") }],
     ["OTLP over HTTP", of({ port: 4318 }), { openTelemetry: otlp(4318, "http/protobuf") }],
+    [
+      "OTLP over HTTP at its usual port, although the name could be that of gRPC",
+      of({ name: "otlp", port: 4318 }),
+      { openTelemetry: otlp(4318, "http/protobuf") },
+    ],
+    [
+      "OTLP over gRPC by the better name, wherever that stands",
+      of({ name: "otlp", port: 1 }, { name: "otlp-grpc", port: 2 }),
+      { openTelemetry: otlp(2, "grpc") },
+    ],
+    [
+      "both kinds of OTLP, each at its usual port, although a name says otherwise",
+      of({ name: "otlp", port: 4318 }, { name: "otlp-grpc", port: 4317 }),
+      { openTelemetry: otlp(4317, "grpc") },
+    ],
+    [
+      "Elastic at its usual port, although its name is one of Datadog's",
+      of({ name: "apm", port: 8200 }, { port: 8126 }),
+      { datadog: apm, elasticApm: { ELASTIC_APM_SERVER_URL: `http://${ip}:8200` } },
+    ],
+    [
+      "Datadog by name at a number that is another client's over another protocol",
+      of({ name: "dogstatsd", port: 9411, ...udp }),
+      { datadog: { ...dogstatsd, DD_DOGSTATSD_PORT: "9411" } },
+    ],
     ["of both the one over gRPC", of({ port: 4318 }, { port: 4317 }), { openTelemetry: otlp(4317, "grpc") }],
     [
       "a port within a range",

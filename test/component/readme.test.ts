@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { installationShape } from "../../component/installationShape.ts";
 import type { Shape } from "../../component/shape.ts";
 import { Client, MagicIpAddress, MagicIpAddresses } from "../../index.ts";
+import packageJson from "../../package.json" with { type: "json" };
 import { mockPulumi } from "./installation.ts";
 
 await mockPulumi();
@@ -45,5 +46,15 @@ describe("the component's README", () => {
     const rows = rowsOf("## Outputs");
     expect(rows).toEqual(expect.arrayContaining([...new Set(outputs)]));
     expect(rows).toEqual(expect.arrayContaining(Object.keys(Client)));
+  });
+});
+
+describe("the Node.js that the package needs", () => {
+  const documents = ["README.md", "component/README.md"];
+  const examples = ["python", "yaml", "go"].map((example) => `examples/${example}/README.md`);
+
+  it.each([...documents, ...examples])("is named in %s", (file) => {
+    const [, version = ""] = /^>=(\d+\.\d+)\.\d+$/.exec(packageJson.engines.node) ?? [];
+    expect(readFileSync(new URL(`../../${file}`, import.meta.url), "utf8")).toContain(`Node.js ≥ ${version}`);
   });
 });

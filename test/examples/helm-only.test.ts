@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
 import { only, render } from "../chart/render.ts";
 import { promisedEnvironments, readObjects, readYaml } from "./example.ts";
 import { astray, targetOf } from "./targets.ts";
@@ -23,8 +24,15 @@ describe("the example without Pulumi", async () => {
     expect(set.spec.selector.matchLabels).toEqual(set.spec.template.metadata.labels);
   });
 
+  const config = target.find(({ kind }) => kind === "ConfigMap").data["collector.yaml"];
+
+  it("has a collector that takes what podinfo sends, traces and logs", () => {
+    const { pipelines } = parse(config).service;
+    expect(pipelines.traces.receivers).toEqual(["otlp"]);
+    expect(pipelines.logs?.receivers).toEqual(["otlp"]);
+  });
+
   it("has a collector that listens where its ports say", () => {
-    const config = target.find(({ kind }) => kind === "ConfigMap").data["collector.yaml"];
     for (const { port } of values.addresses[0].ports) expect(config).toContain(`endpoint: 0.0.0.0:${port}`);
   });
 

@@ -150,6 +150,15 @@ describe("the programs in other languages", () => {
 });
 
 describe("the collectors' configurations", () => {
+  it.each(["otel-collector", "several-addresses", "ipv6"])(
+    "of %s take what podinfo sends, traces and logs",
+    async (example) => {
+      const { pipelines } = (await readYaml(example, "collector.yaml")).service;
+      expect(pipelines.traces.receivers).toContain("otlp");
+      expect(pipelines.logs?.receivers).toContain("otlp");
+    },
+  );
+
   it.each(["dd-zipkin", "otel-collector", "several-addresses", "ipv6"])(
     "of %s are whole",
     async (example) => {

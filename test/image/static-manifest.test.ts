@@ -2,10 +2,11 @@ import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
 import { configFromEnvironment, parseConfig } from "../../agent/config.ts";
-import { type Manifest, render } from "../chart/render.ts";
+import { type Manifest, only, render } from "../chart/render.ts";
 
 const file = new URL("../../agent/static-manifest.yaml", import.meta.url);
-const documents = parseAllDocuments(await readFile(file, "utf8"));
+const manifest = await readFile(file, "utf8");
+const documents = parseAllDocuments(manifest);
 const objects = documents.map((document) => document.toJS() as Manifest);
 const configText = objects.find(({ kind }) => kind === "ConfigMap")?.data["config.yaml"] as string;
 
@@ -33,6 +34,15 @@ describe("the static manifest", () => {
     expect(byName(rendered.map(essence).map(identity))).toEqual(byName(objects.map(essence).map(identity)));
   });
 
+  it("marks every line that has to change", () => {
+    const [{ ipAddress, namespace, selector }] = parse(configText).addresses;
+    const { image } = only(objects, "DaemonSet").spec.template.spec.containers[0];
+    const isTheirs = (line: string) =>
+      [ipAddress, namespace, selector, image].some((value) => line.split(" #")[0]?.endsWith(` ${value}`));
+    const lines = manifest.split("\n").filter((line) => isTheirs(line) || line.trim().startsWith("ports:"));
+    expect(lines.map((line) => / # (\d)\. \w/.exec(line)?.[1])).toEqual(["1", "2", "3", "4", "2", "2", "5"]);
+  });
+
   it("has a configuration that the agent takes", () => {
     const config = parseConfig(configText, "static-manifest.yaml");
     expect(config).toMatchObject({ instance: "kube-system.magic-ip", healthPort: 62839 });
@@ -50,7 +60,8 @@ describe("the environment of the README's `docker run`", () => {
     const environment = [...command.matchAll(/--env (\w+)=(\S+)/g)].map(([, name, value]) => [name, value]);
     const { addresses } = configFromEnvironment(Object.fromEntries(environment));
     expect(addresses).toMatchObject([{ ipAddresses: ["169.254.210.210"], selector: "app=dd-agent" }]);
-    expect(command).toContain("--cap-add NET_ADMIN");
+    // The second to read a kubeconfig that is for its owner alone.
+    expect(command).toContain("--cap-add NET_ADMIN --cap-add DAC_READ_SEARCH");
   });
 });
 

@@ -1,5 +1,5 @@
 import { readdir, readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
@@ -46,6 +46,14 @@ describe("the packed package", () => {
       expect.arrayContaining(["component/chart/README.md", "component/chart/.helmignore"]),
     );
     expect(wanted.filter((file) => !files.includes(file))).toEqual([]);
+  });
+
+  // What stands in README.md npm shows with links into the repository.
+  it.each(["component/README.md", "component/chart/README.md"])("has what %s links to", async (document) => {
+    const text = await readFile(join(packed.directory, document), "utf8");
+    const links = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)/g)];
+    const linked = links.map(([, path = ""]) => join(dirname(document), path));
+    expect(linked.filter((path) => !files.includes(path))).toEqual([]);
   });
 
   it("has what people and Pulumi look for", () => {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { beforeAll, describe, expect, it } from "vitest";
+import { parse } from "yaml";
 import { buildGoTools } from "../support/build.ts";
 import { REPOSITORY } from "./packed.ts";
 
@@ -33,6 +34,17 @@ describe("the workflows", () => {
     expect(ci).toContain("bash .ci/run");
     expect(release).toContain("uses: ./.github/workflows/ci.yml");
     for (const text of [ci, release]) expect(text).toMatch(/^permissions:\n {2}contents: read$/m);
+  });
+
+  it("release nothing that does not say where it is from, and the npm package last", async () => {
+    const { jobs } = parse(await readFile(join(workflows, "release.yml"), "utf8"));
+    const commands = (job: string) =>
+      jobs[job].steps
+        .map(({ run = "" }: { run?: string }) => run.split(" --", 1)[0])
+        .filter((command: string) => /stamp|publish|helm package/.test(command));
+    expect(commands("package")).toEqual(["node .github/stamp.mjs", "npm publish"]);
+    expect(commands("chart")).toEqual(["node .github/stamp.mjs", "helm package component/chart"]);
+    expect(jobs.package.needs).toEqual(expect.arrayContaining(["checks", "version", "image", "chart"]));
   });
 });
 
