@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import type { Api } from "./api.ts";
 import { cleanUp } from "./cleanup.ts";
 import type { Config } from "./config.ts";
-import { departure, type Home, mayAsk } from "./departure.ts";
+import { departure, type Home, Permission } from "./departure.ts";
 import type { Problem } from "./desired.ts";
 import type { Finding } from "./doctor.ts";
 import { postEvent } from "./event.ts";
@@ -46,11 +46,17 @@ const syncIntervals = { minimum: 10, maximum: 4_000, retry: 500 };
  */
 const inspectionIntervals = { minimum: 50, maximum: 4_000, retry: 1_000 };
 
-/** Milliseconds: flows follow the rules at once; a listing of all of them costs up to 100 ms on a busy node. */
-const flowIntervals = { minimum: 50, maximum: 60_000, retry: 5_000 };
+/**
+ * Milliseconds: flows follow the rules at once; a listing of all of them costs up to 100 ms on a busy node. Where conntrack
+ * failed, the next change of a target must not wait long for it.
+ */
+const flowIntervals = { minimum: 50, maximum: 60_000, retry: 500, longestRetry: 2_000 };
 
-/** Milliseconds between two looks at the rest of the node. */
-const examinationIntervals = { minimum: 5_000, maximum: 60_000, retry: 60_000 };
+/** Milliseconds between two looks at the rest of the node; where one failed, a tool may have been away for a moment only. */
+const examinationIntervals = { minimum: 5_000, maximum: 60_000, retry: 5_000 };
+
+/** Milliseconds: an API server that starts may refuse, or not answer, what it then allows. */
+const permissionIntervals = { minimum: 5_000, maximum: 1_800_000, retry: 5_000 };
 
 /**
  * Keeps the node's magic IPs in step until the signal aborts. Nothing in the kernel is touched before every selector
@@ -68,14 +74,17 @@ export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<
       ? undefined
       : serveMetrics(config.metricsPort, source, metricsTrouble(status, agent.log), signal);
   // Before the pods are asked for, so that one connection serves for both and for the watch after them.
-  const permitted = await mayAsk(api, home, AbortSignal.any([signal, AbortSignal.timeout(2_000)]));
+  const permission = new Permission(api, home);
+  const mayAsk = () => permission.ask(AbortSignal.any([signal, AbortSignal.timeout(2_000)]));
+  const asking = createSchedule(mayAsk, permissionIntervals);
+  if (!(await mayAsk())) asking.trigger();
   const stopped = new AbortController();
   const finished = keepInStep(agent, status, stopped.signal);
 
   await aborted(signal);
   stopped.abort();
-  await finished;
-  await leave(agent, permitted);
+  await Promise.all([finished, asking.stop()]);
+  await leave(agent, permission.granted);
   await metrics;
   health.close();
 }
@@ -96,14 +105,15 @@ async function rulesSince({ backend, config, log }: AgentParts): Promise<Date | 
 async function keepInStep(agent: AgentParts, status: Status, signal: AbortSignal): Promise<void> {
   const { config, nodeName, api, log, backend } = agent;
   const examination = new Examination({ examine: agent.examine, status, log });
-  const flow = new FlowPass({ flows: agent.conntrack, status, log });
+  const before = await backend.frontends(config.instance).catch(() => []);
+  const flow = new FlowPass({ flows: agent.conntrack, before, status, log });
   const sync = new SyncPass({
     ...agent,
     kernel: backend,
     status,
     conflict: (problem) => tell(agent, problem),
   });
-  const flows = createSchedule(() => flow.run(sync.state), flowIntervals);
+  const flows = createSchedule(() => flow.run(sync), flowIntervals);
   const takeOver = onceDone(() => removeOthers(agent));
   const changed = () => {
     flows.trigger();
@@ -122,6 +132,7 @@ async function keepInStep(agent: AgentParts, status: Status, signal: AbortSignal
     if (sees && !looks.kernel) checks.trigger();
     looks.kernel = sees;
     rules.trigger();
+    if (sync.suspects) inspections.trigger();
     return sees;
   }, inspectionIntervals);
   const pods = watchPods(api, config, nodeName, podListener(rules.trigger, status, log), signal);
@@ -178,7 +189,12 @@ function tell({ api, home, nodeName, log }: AgentParts, { message }: Problem): v
 async function removeOthers({ backend, everyBackend, config, log }: AgentParts): Promise<void> {
   const others = (await everyBackend()).filter(({ name }) => name !== backend.name);
   for (const other of others) {
-    const removed = await other.remove(config.instance);
+    const removed = await other.remove(config.instance).catch((error: Error) => {
+      log.warn(
+        `the rules that ${other.name} may hold for this installation stay until the next change: ${error.message}`,
+      );
+      throw error;
+    });
     if (removed !== undefined)
       log.info(`the rules that ${other.name} held for this installation are removed`);
   }
@@ -205,7 +221,7 @@ async function leave(agent: AgentParts, permitted: boolean): Promise<void> {
   } catch (error) {
     log.error(
       { err: error },
-      "the installation is removed, and the node could not be cleaned: run cleanup on it",
+      "the installation is removed, and the node could not be cleaned whole: run cleanup on it",
     );
   }
 }

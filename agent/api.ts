@@ -13,6 +13,8 @@ export class ApiError extends Error {
     message: string,
     /** Seconds that the server asks to wait (`Retry-After`), 0 when it does not. */
     readonly retryAfter: number,
+    /** Why, in one word of Kubernetes', as `NotFound`; undefined where something else than an API server answers. */
+    readonly reason?: string,
   ) {
     super(`the API server answers ${status}: ${message}`);
   }
@@ -156,18 +158,23 @@ function requested(request: http.ClientRequest, body: string | undefined): Promi
   });
 }
 
+/** Seconds. What stands before an API server may ask for hours, or for less than nothing. */
+const longestRetryAfter = 30;
+
 async function apiError(response: IncomingMessage): Promise<ApiError> {
-  const message = statusMessage(await text(response).catch(() => ""));
-  const retryAfter = Number(response.headers["retry-after"] ?? 0);
-  return new ApiError(response.statusCode ?? 0, message, Number.isFinite(retryAfter) ? retryAfter : 0);
+  const { message, reason } = statusOf(await text(response).catch(() => ""));
+  const asked = Number(response.headers["retry-after"] ?? 0);
+  const retryAfter = Number.isFinite(asked) ? Math.min(Math.max(asked, 0), longestRetryAfter) : 0;
+  return new ApiError(response.statusCode ?? 0, message, retryAfter, reason);
 }
 
 /** Kubernetes answers errors with a `metav1.Status`; a proxy in between may answer anything. */
-function statusMessage(body: string): string {
+function statusOf(body: string): { message: string; reason?: string } {
   try {
-    return (JSON.parse(body) as { message?: string }).message ?? body.slice(0, 200);
+    const { kind, message, reason } = JSON.parse(body) as Record<string, string | undefined>;
+    return { message: message ?? body.slice(0, 200), ...(kind === "Status" && reason && { reason }) };
   } catch {
-    return body.slice(0, 200);
+    return { message: body.slice(0, 200) };
   }
 }
 

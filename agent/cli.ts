@@ -152,6 +152,8 @@ Environment of one address, read when --config is not given:
   LOAD_BALANCE   1 to spread new flows over all ready targets
   BACKEND        auto, nftables or iptables (default: auto)
   POLL_INTERVAL  seconds between two relists of the pods behind the watch (default: 1800)
+  INSTANCE       name of the installation, of its own for each container of a node (default: default)
+  HEALTH_PORT    the health endpoints' port on the node's loopback, of its own for each, too (default: 61000)
   METRICS_PORT   /metrics on every address of the node at this port (default: none)
   NODE_NAME      this node's name
   VERBOSE        1 for debug lines
@@ -216,7 +218,7 @@ async function once(config: Config, nodeName: string): Promise<string> {
   const claims = await backend.claims(config.instance);
   const pass = { config, node, pods, claims, last: undefined, intact: false, settle: true };
   const { state } = await reconcile(pass, backend);
-  await endStaleFlows(state, new Conntrack());
+  await endStaleFlows(() => [state], new Conntrack());
   return `${changes(undefined, state.bindings, state.problems).join("\n")}\n`;
 }
 
@@ -281,7 +283,9 @@ function duration(text: string): number {
 /** The instance becomes part of an nft identifier, so it is held to the configuration's rule here too. */
 function instanceName(text: string): string {
   if (instancePattern.test(text)) return text;
-  throw new InvalidArgumentError('letters, digits, "." and "-" only, as kube-system.dd-agent');
+  throw new UsageError(
+    `"${text}" is no installation: write letters, digits, "." and "-" only, as kube-system.dd-agent`,
+  );
 }
 
 async function loadConfig({ config }: Options, env: NodeJS.ProcessEnv): Promise<Config> {

@@ -2,7 +2,7 @@ import { matchesSelector } from "../component/spec/selector.ts";
 import type { Address, Config, Port, Protocol, WhenNoTarget } from "./config.ts";
 import type { NodeFacts } from "./node.ts";
 import type { Pod } from "./pod.ts";
-import { chooseTargets, type Family, livePodIps, type Target } from "./target.ts";
+import { chooseTargets, type Family, livePodIps, type Target, withOwnIps } from "./target.ts";
 
 /** What clients dial. */
 export interface Frontend {
@@ -68,7 +68,8 @@ export interface DesiredState {
  * Bindings that stay as they were stay the same objects as long as the configuration's and the pods' objects do.
  */
 export function desired(config: Config, node: NodeFacts, pods: Pod[], claims: Claim[] = []): DesiredState {
-  const matching = matchingPods(config, node.name, pods);
+  const here = withOwnIps(pods.filter(({ nodeName }) => nodeName === node.name));
+  const matching = matchingPods(config, here);
   const answers = config.addresses.map((address) => answer(address, matching.get(address) ?? []));
   const all = answers.flatMap(({ bindings }) => bindings);
   const conflicts = claims.length === 0 ? [] : conflictsOf(all, claims);
@@ -184,10 +185,9 @@ function addressesOf(config: Config, pod: Pod): Address[] {
   return addresses;
 }
 
-function matchingPods(config: Config, nodeName: string, pods: Pod[]): Map<Address, Pod[]> {
+function matchingPods(config: Config, pods: Pod[]): Map<Address, Pod[]> {
   const matching = new Map<Address, Pod[]>();
   for (const pod of pods) {
-    if (pod.nodeName !== nodeName) continue;
     for (const address of addressesOf(config, pod)) {
       const others = matching.get(address);
       if (others === undefined) matching.set(address, [pod]);

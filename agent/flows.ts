@@ -1,5 +1,13 @@
 import type { Protocol } from "./config.ts";
-import { type Binding, bindingName, type DesiredState, familyOf, pairName } from "./desired.ts";
+import {
+  type Binding,
+  bindingName,
+  type DesiredState,
+  familyOf,
+  type Frontend,
+  overlap,
+  pairName,
+} from "./desired.ts";
 import type { Family } from "./target.ts";
 
 /** A flow to a magic IP, as conntrack knows it. */
@@ -50,8 +58,8 @@ export function parseFlows(listing: string): Flow[] {
  * What to ask conntrack for, so that it need not list the flows of the whole node. UDP comes before what drains: its
  * flows move only when they are ended, while the live set has already cut connections to a pod that is gone.
  */
-export function flowQueries({ bindings }: DesiredState): FlowQuery[] {
-  const byFamily = Map.groupBy(bindings, ({ ipAddress }) => familyOf(ipAddress));
+export function flowQueries(frontends: Frontend[]): FlowQuery[] {
+  const byFamily = Map.groupBy(frontends, ({ ipAddress }) => familyOf(ipAddress));
   const queries = [...byFamily].flatMap(([family, own]) => {
     const ipAddresses = [...new Set(own.map(({ ipAddress }) => ipAddress))];
     const protocols = new Set(own.flatMap(({ protocol }) => protocol ?? [...everyProtocol, echo(family)]));
@@ -60,21 +68,35 @@ export function flowQueries({ bindings }: DesiredState): FlowQuery[] {
   return queries.sort((a, b) => Number(drains(a)) - Number(drains(b)));
 }
 
+/** Whether a flow must not go on. */
+export type Judge = (flow: Flow) => boolean;
+
 /**
- * The flows that must not go on, one of each kind. TCP and SCTP stay with a pod of the live set, so that they drain; UDP
- * has no end to wait for and follows its binding at once. Flows to ports that are not ours are left alone.
+ * What a state says of flows. TCP and SCTP stay with a pod of the live set, so that they drain; UDP has no end to wait for
+ * and follows its binding at once. Flows to ports that are not ours are left alone.
  */
-export function staleFlows(flows: Flow[], state: DesiredState): Flow[] {
+export function judgeOf(state: DesiredState): Judge {
   const bindingOf = finder(state.bindings);
   const pairs = new Set(state.live.map(pairName));
-  const stale = flows.filter((flow) => {
+  return (flow) => {
     const binding = bindingOf(flow);
     if (binding === undefined || passes(flow, binding)) return false;
     return drains(flow)
       ? !pairs.has(pairName({ ipAddress: flow.ipAddress, podIp: flow.replyIp }))
       : leadsElsewhere(flow, binding);
-  });
-  return [...new Map(stale.map((flow) => [Object.values(flow).join(" "), flow])).values()];
+  };
+}
+
+/** One flow of each kind, as they are ended. */
+export function kindsOf(flows: Flow[]): Flow[] {
+  return [...new Map(flows.map((flow) => [Object.values(flow).join(" "), flow])).values()];
+}
+
+/** Whether a flow goes to one of the frontends. */
+export function leadsTo(frontends: Frontend[], { ipAddress, protocol, port }: Flow): boolean {
+  if (port === undefined || protocol === "icmp" || protocol === "icmpv6")
+    return frontends.some((each) => each.ipAddress === ipAddress && each.protocol === undefined);
+  return frontends.some((each) => overlap(each, { ipAddress, protocol, port, endPort: port }));
 }
 
 const everyProtocol: Protocol[] = ["tcp", "udp", "sctp"];

@@ -5,6 +5,8 @@ export interface Pod {
   namespace: string;
   name: string;
   uid: string;
+  /** Of the API server's object; grows with each change of it. */
+  version: string;
   nodeName: string;
   labels: Record<string, string>;
   /** RFC 3339, as the API server writes it; compares as text. */
@@ -30,6 +32,7 @@ export function podFromApi(pod: V1Pod): Pod {
     namespace: metadata?.namespace ?? "",
     name: metadata?.name ?? "",
     uid: metadata?.uid ?? "",
+    version: metadata?.resourceVersion ?? "",
     nodeName: spec?.nodeName ?? "",
     labels: metadata?.labels ?? {},
     created: String(metadata?.creationTimestamp ?? ""),

@@ -10,7 +10,7 @@ export interface PodSource {
   pods(): Pod[] | undefined;
 }
 
-/** Told of every change, and of trouble with what is listed and watched (its path), and of the end of it (undefined). */
+/** Told of every change, and of trouble with what is listed and watched (its path and selector), and of the end of it (undefined). */
 export interface PodListener {
   changed(): void;
   trouble(source: string, message: string | undefined): void;
@@ -78,10 +78,15 @@ function interests({ addresses }: Config): Interest[] {
 
 type Known = Map<string, Pod>;
 
-/** Two selectors may know one pod; the uid tells. */
+/** Two selectors may know one pod; the uid tells, and the version which of them heard of it last. */
 function merged(all: (Known | undefined)[]): Pod[] | undefined {
   if (all.includes(undefined)) return undefined;
-  return [...new Map(all.flatMap((known) => [...(known ?? [])])).values()];
+  const newest: Known = new Map();
+  for (const [uid, pod] of all.flatMap((known) => [...(known ?? [])])) {
+    const other = newest.get(uid);
+    if (other === undefined || !isOlder(pod.version, other.version)) newest.set(uid, pod);
+  }
+  return [...newest.values()];
 }
 
 function podsPath({ namespace }: Interest): string {
@@ -98,10 +103,17 @@ async function list(api: Api, interest: Interest, nodeName: string, signal?: Abo
   return { pods, version: answer.metadata?.resourceVersion ?? "" };
 }
 
+/** Watches that failed one after the other before the pods are listed, in case lists are answered. */
+const blindness = 4;
+
 class PodWatch {
   known: Known | undefined;
   #version = "";
   #failures = 0;
+  /** Watches in a row that did not begin. */
+  #blind = 0;
+  /** Versions in a row that could not be gone on from. */
+  #expired = 0;
   /** How long the server may be silent now: longer each time that it was for nothing, until it sends a bookmark. */
   #patience: number;
 
@@ -113,6 +125,11 @@ class PodWatch {
     readonly listener: PodListener,
   ) {
     this.#patience = times.silence;
+  }
+
+  /** What is in trouble, for a person: two selectors of a namespace are two watches. */
+  get #source(): string {
+    return `${podsPath(this.interest)} (${this.interest.selector})`;
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -130,7 +147,7 @@ class PodWatch {
     const { pods, version } = await list(this.api, this.interest, this.nodeName, signal);
     this.known = pods;
     this.#version = version;
-    this.#succeeded();
+    if (this.#blind === 0) this.#succeeded();
     this.listener.changed();
   }
 
@@ -144,8 +161,9 @@ class PodWatch {
         await this.#watch(relist - performance.now(), AbortSignal.any([signal, overdue]));
       } catch (error) {
         if (overdue.aborted) return;
-        if (isExpired(error)) return await pause(200, signal);
+        if (isExpired(error)) return await pause(Math.min(200 * 2 ** this.#expired++, 30_000), signal);
         await this.#wait(error, signal);
+        if (isAnswer(error) && ++this.#blind % blindness === 0) return;
       }
     }
   }
@@ -165,6 +183,7 @@ class PodWatch {
     const opened = performance.now();
     const until = { signal, silence: this.#patience };
     const events = await this.api.watch<WatchEvent>(podsPath(this.interest), query, until);
+    this.#blind = 0;
     this.#succeeded();
     await this.#follow(events);
     // A server that ends a watch before its time goes away, and ends those of all other agents, too.
@@ -190,6 +209,7 @@ class PodWatch {
     const version = object.metadata?.resourceVersion ?? this.#version;
     if (isOlder(version, this.#version)) throw new ApiError(410, "versions go backwards", 0);
     this.#version = version;
+    this.#expired = 0;
     if (type === "BOOKMARK") {
       this.#patience = this.times.silence;
       return;
@@ -201,14 +221,14 @@ class PodWatch {
   }
 
   #succeeded(): void {
-    if (this.#failures > 0) this.listener.trouble(podsPath(this.interest), undefined);
+    if (this.#failures > 0) this.listener.trouble(this.#source, undefined);
     this.#failures = 0;
   }
 
   async #wait(error: unknown, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
     this.#failures++;
-    this.listener.trouble(podsPath(this.interest), sentence(error));
+    this.listener.trouble(this.#source, sentence(error));
     const asked = error instanceof ApiError ? error.retryAfter * 1000 : 0;
     // Who knows nothing yet has traffic waiting.
     const longest = this.known === undefined ? 1_000 * 2 ** (this.#failures - 1) : Number.POSITIVE_INFINITY;
@@ -225,6 +245,12 @@ function failureOf({ object }: WatchEvent): ApiError {
 /** 410 Gone: the watch cannot go on where it was (etcd compaction), so everything has to be listed again. */
 function isExpired(error: unknown): boolean {
   return error instanceof ApiError && error.status === 410;
+}
+
+/** Somebody answered, and not with a watch, so that a list may well succeed. A server that is overloaded wants fewer. */
+function isAnswer(error: unknown): boolean {
+  const isOverloaded = error instanceof ApiError && (error.status === 429 || error.status === 503);
+  return (error instanceof ApiError || error instanceof Silence) && !isOverloaded;
 }
 
 /** Versions of one resource grow, and compare as whole numbers (KEP-5504); what does not look like one is not judged. */

@@ -1,6 +1,14 @@
 import type { Config } from "./config.ts";
-import { type Binding, type Claim, type DesiredState, desired, pairName, sameSettings } from "./desired.ts";
-import { type Flow, type FlowQuery, flowQueries, staleFlows } from "./flows.ts";
+import {
+  type Binding,
+  type Claim,
+  type DesiredState,
+  desired,
+  overlap,
+  pairName,
+  sameSettings,
+} from "./desired.ts";
+import { type Flow, type FlowQuery, flowQueries, type Judge, judgeOf, kindsOf } from "./flows.ts";
 import type { NodeFacts } from "./node.ts";
 import type { Pod } from "./pod.ts";
 
@@ -12,7 +20,8 @@ export interface Rules {
 
 /** The flows of the node's kernel. */
 export interface Flows {
-  flows(query: FlowQuery): Promise<Flow[]>;
+  /** `over`: also connections that are over, which the kernel still remembers. */
+  flows(query: FlowQuery, which?: { over: boolean }): Promise<Flow[]>;
   end(flow: Flow): Promise<void>;
 }
 
@@ -44,7 +53,7 @@ export interface Pass {
  */
 export async function reconcile(pass: Pass, rules: Rules): Promise<Sync> {
   const { config, node, pods, claims, last, intact, settle } = pass;
-  const state = desired(config, node, pods, claims);
+  const state = desired(config, node, pods, rivals(config.instance, last, claims));
   const difference = last === undefined ? "urgent" : news(last, state);
   if (intact && last !== undefined && (difference === "none" || (difference === "waits" && !settle))) {
     // What is in the kernel, with what can be said of it now.
@@ -55,17 +64,41 @@ export async function reconcile(pass: Pass, rules: Rules): Promise<Sync> {
 }
 
 /**
- * Ends the flows that must not go on; returns how many kinds of them there were. It comes after the commit, because
- * before it a deleted flow would come back with its old target.
+ * The claims that come before ours. Two installations that came at the same moment hold a port both: one of them has to
+ * keep it, or both would give it up and take it again for ever.
  */
-export async function endStaleFlows(state: DesiredState, kernel: Flows): Promise<number> {
+function rivals(instance: string, last: DesiredState | undefined, claims: Claim[]): Claim[] {
+  const isHeld = (claim: Claim) => last?.bindings.some((binding) => overlap(binding, claim)) ?? false;
+  return claims.filter((claim) => claim.instance < instance || !isHeld(claim));
+}
+
+/**
+ * Ends the flows that must not go on; returns how many kinds of them there were. It comes after the commit, because
+ * before it a deleted flow would come back with its old target. A listing takes a while, and what it shows may have begun
+ * under a newer state: a flow is ended only where `states`, asked again for each, are of one mind about it.
+ */
+export async function endStaleFlows(states: () => DesiredState[], kernel: Flows): Promise<number> {
+  const isStale = judging(states);
+  const bindings = states().flatMap((state) => state.bindings);
   let ended = 0;
-  for (const query of flowQueries(state)) {
-    const stale = staleFlows(await kernel.flows(query), state);
-    for (const flow of stale) await kernel.end(flow);
-    ended += stale.length;
+  for (const query of flowQueries(bindings)) {
+    for (const flow of kindsOf((await kernel.flows(query)).filter(isStale))) {
+      if (!isStale(flow)) continue;
+      await kernel.end(flow);
+      ended++;
+    }
   }
   return ended;
+}
+
+function judging(states: () => DesiredState[]): Judge {
+  const known = new Map<DesiredState, Judge>();
+  return (flow) =>
+    states().every((state) => {
+      const judge = known.get(state) ?? judgeOf(state);
+      known.set(state, judge);
+      return judge(flow);
+    });
 }
 
 /**

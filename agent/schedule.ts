@@ -18,8 +18,9 @@ export interface Intervals {
   minimum: number;
   /** After which a run is made although nothing triggered it. */
   maximum: number;
-  /** After a failed run; doubles with each further failure, up to `maximum`. */
+  /** After a failed run; doubles with each further failure, up to `longestRetry`, or else `maximum`. */
   retry: number;
+  longestRetry?: number;
 }
 
 export interface Schedule {
@@ -63,8 +64,8 @@ export function createSchedule(
   };
 
   const nextIn = () => {
-    const { minimum, maximum, retry } = intervals;
-    if (failures > 0) return Math.min(maximum, retry * 2 ** (failures - 1));
+    const { minimum, maximum, retry, longestRetry = maximum } = intervals;
+    if (failures > 0) return Math.min(longestRetry, retry * 2 ** (failures - 1));
     return triggered ? started + minimum - clock.now() : maximum;
   };
 

@@ -1,9 +1,10 @@
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
-import type { Claim, DesiredState, Problem } from "./desired.ts";
+import { type Ending, endFlowsTo } from "./cleanup.ts";
+import type { Claim, DesiredState, Frontend, Problem } from "./desired.ts";
 import type { NodeFacts } from "./node.ts";
 import type { PodSource } from "./pods.ts";
-import { endStaleFlows, type Flows, reconcile, type Rules, type Sync } from "./reconcile.ts";
+import { endStaleFlows, reconcile, type Rules, type Sync } from "./reconcile.ts";
 import type { Status } from "./status.ts";
 
 /** The rules, and what else of the node the sync looks at now and then. */
@@ -33,8 +34,11 @@ export interface SyncParts {
 
 /** The sync of the rules, with what one has to remember for the next. */
 export class SyncPass {
-  /** What is in the kernel since the last sync; the flows are held against it. */
+  /** What is in the kernel since the last sync that succeeded. */
   state: DesiredState | undefined;
+  /** What is being written, or was when it failed: nobody knows then which of the two the kernel holds. */
+  #pending: DesiredState | undefined;
+  #writes = 0;
   #inspection: Inspection | undefined;
   /** Whether the inspection is news to the sync. */
   #settle = false;
@@ -46,20 +50,32 @@ export class SyncPass {
 
   constructor(readonly parts: SyncParts) {}
 
+  /** What the kernel may hold now; flows are held against it. */
+  states(): DesiredState[] {
+    return [this.state, this.#pending].filter((state) => state !== undefined);
+  }
+
+  /** What other installations on the node had when it was last looked at. */
+  get claims(): Claim[] {
+    return this.#inspection?.claims ?? [];
+  }
+
   /** Whether the kernel holds what it should. `changed` is called when it was written to. */
   async run(source: PodSource, changed: () => void): Promise<boolean> {
     const pods = source.pods();
     if (pods === undefined) return true;
-    const { config, kernel } = this.parts;
+    const { config } = this.parts;
     try {
       if (this.#inspection === undefined) await this.#inspect();
       if (this.#inspection === undefined) return false;
-      const pass = { config, pods, last: this.state, settle: this.#settle, ...this.#inspection };
+      const last = this.#pending === undefined ? this.state : undefined;
+      const pass = { config, pods, last, settle: this.#settle, ...this.#inspection };
       this.#settle = false;
       const started = performance.now();
-      const sync = await reconcile(pass, kernel);
+      const sync = await reconcile(pass, { write: (state) => this.#write(state) });
       const seconds = (performance.now() - started) / 1000;
       this.state = sync.state;
+      this.#pending = undefined;
       if (sync.outcome !== "same") {
         this.#inspection.intact = true;
         changed();
@@ -93,12 +109,26 @@ export class SyncPass {
     this.#suspect = true;
   }
 
+  /** Whether somebody was seen at the rules who has not been looked after yet. */
+  get suspects(): boolean {
+    return this.#suspect;
+  }
+
+  #write(state: DesiredState): Promise<void> {
+    this.#pending = state;
+    this.#writes++;
+    return this.parts.kernel.write(state);
+  }
+
   async #inspect(): Promise<void> {
     const { kernel, config, nodeFacts } = this.parts;
     const suspect = this.#suspect;
     this.#suspect = false;
     const [node, claims] = await Promise.all([nodeFacts(), kernel.claims(config.instance)]);
+    const [writes, writing] = [this.#writes, this.#pending !== undefined];
     const intact = this.state === undefined || (await kernel.holds(suspect));
+    // What was asked beside a write says nothing.
+    if (suspect && (writing || this.#writes > writes)) this.#suspect = true;
     this.#inspection = { node, claims, intact };
     this.#settle = true;
   }
@@ -131,17 +161,25 @@ export class SyncPass {
 
 /** The end of flows that lead elsewhere than their binding. */
 export class FlowPass {
-  constructor(readonly parts: { flows: Flows; status: Status; log: Logger }) {}
+  /** What the installation had before this agent came. */
+  #before: Frontend[];
+
+  constructor(readonly parts: { flows: Ending; before: Frontend[]; status: Status; log: Logger }) {
+    this.#before = parts.before;
+  }
 
   /**
    * Whether conntrack did its work. The live set already cuts what must not go on; without conntrack a UDP flow only
    * takes longer to move.
    */
-  async run(state: DesiredState | undefined): Promise<boolean> {
+  async run(held: Held): Promise<boolean> {
     const { flows, status, log } = this.parts;
-    if (state === undefined) return true;
+    if (held.state === undefined) return true;
     try {
-      const ended = await endStaleFlows(state, flows);
+      const ended = await endStaleFlows(() => held.states(), flows);
+      // A port that an earlier configuration had, and nobody has now: nothing else would ever end a UDP flow to it.
+      await endFlowsTo(this.#before, [...held.state.bindings, ...held.claims], flows);
+      this.#before = [];
       if (ended > 0) log.debug(`${ended} kinds of stale flows are ended`);
       status.trouble("conntrack", undefined);
       return true;
@@ -151,6 +189,13 @@ export class FlowPass {
       return false;
     }
   }
+}
+
+/** What flows are held against. */
+export interface Held {
+  state: DesiredState | undefined;
+  claims: Claim[];
+  states(): DesiredState[];
 }
 
 function sentence(error: unknown): string {

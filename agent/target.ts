@@ -57,6 +57,20 @@ export function livePodIps(address: Address, family: Family, matching: Pod[]): s
     .map((pod) => usableIp(pod, family) ?? "");
 }
 
+/**
+ * The pods, each without the IPs that a newer one of them has by now: for a while the API may call a pod running whose
+ * sandbox is gone and whose IP was given away. Pods on the host network share the node's.
+ */
+export function withOwnIps(pods: Pod[]): Pod[] {
+  const owners = new Map<string, Pod>();
+  const contenders = pods.filter((pod) => !pod.hostNetwork && /^(Running|Pending)$/.test(pod.phase));
+  for (const pod of newestFirst(contenders)) for (const ip of pod.ips) owners.set(ip, owners.get(ip) ?? pod);
+  return pods.map((pod) => {
+    const ips = pod.hostNetwork ? pod.ips : pod.ips.filter((ip) => (owners.get(ip) ?? pod) === pod);
+    return ips.length === pod.ips.length ? pod : { ...pod, ips };
+  });
+}
+
 function newestFirst(pods: Pod[]): Pod[] {
   return pods.toSorted((a, b) => compare(b.created, a.created) || compare(b.uid, a.uid));
 }

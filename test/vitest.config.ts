@@ -32,7 +32,8 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     // Real kernels, clusters and engines: the bound only ends what hangs.
     testTimeout: 60_000,
-    hookTimeout: 20 * 60_000,
+    // On a new machine a hook builds Kubernetes and Pulumi.
+    hookTimeout: 60 * 60_000,
     reporters: ["default", `${root}test/support/closing.ts`],
   },
 });

@@ -1,4 +1,4 @@
-import type { Claim, DesiredState } from "../desired.ts";
+import type { Claim, DesiredState, Frontend } from "../desired.ts";
 
 export interface Count {
   packets: number;
@@ -34,6 +34,8 @@ export interface Backend {
   writeTime(instance: string): Promise<number | undefined>;
   /** The installations that have rules on this node. @throws {CommandError} */
   instances(): Promise<string[]>;
-  /** Takes an installation's rules away; returns the magic IPs they were for, undefined when there were none. @throws {CommandError} */
-  remove(instance: string): Promise<string[] | undefined>;
+  /** What an installation's rules are for, whoever wrote them. @throws {CommandError} */
+  frontends(instance: string): Promise<Frontend[]>;
+  /** Takes an installation's rules away; returns what they were for, undefined when there were none. @throws {CommandError} */
+  remove(instance: string): Promise<Frontend[] | undefined>;
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { ExecaError, execa } from "execa";
 
 /** Why a tool of the node did not do its work. */
@@ -37,17 +38,35 @@ export const command: Command = async (file, args, input, keep) => {
   try {
     const limits = { timeout: deadline, forceKillAfterDelay: 500, env: { LC_ALL: "C" } };
     const options = keep === undefined ? limits : { ...limits, stdout: kept(keep) };
-    const result = await execa(
+    const running = execa(
       file,
       args,
       input === undefined ? { ...options, stdin: "ignore" } : { ...options, input },
     );
-    return result.stdout;
+    return (await inTime(file, running)).stdout;
   } catch (error) {
     if (!(error instanceof ExecaError)) throw error;
     throw commandError(file, args, error);
   }
 };
+
+/**
+ * A tool that is killed may not end: one that hangs in the kernel, or left its output to a child of its own. Nobody waits
+ * for it any longer.
+ */
+async function inTime<T>(file: string, running: Promise<T>): Promise<T> {
+  running.catch(() => {});
+  const waiting = new AbortController();
+  const overdue = delay(deadline + 1_000, undefined, { signal: waiting.signal }).then(() => {
+    throw new CommandError("TIMEOUT", undefined, "", timeoutSentence(file), undefined);
+  });
+  overdue.catch(() => {});
+  return await Promise.race([running, overdue]).finally(() => waiting.abort());
+}
+
+function timeoutSentence(file: string): string {
+  return `${file} did not finish within ${deadline / 1000} s and was ended`;
+}
 
 /** The lines of an output that are kept. */
 function kept(keep: (line: string) => boolean) {
@@ -119,7 +138,7 @@ function commandError(file: string, args: string[], error: ExecaError): CommandE
   const fault = faultOf(error);
   const sentences: Record<CommandFault, string> = {
     MISSING: `${file} is not installed on this node's image`,
-    TIMEOUT: `${file} did not finish within ${deadline / 1000} s and was ended`,
+    TIMEOUT: timeoutSentence(file),
     CRASHED: `${file} was ended by ${error.signal}`,
     FAILED: `${file} ${args.join(" ")} failed: ${stderr.split("\n")[0] || `exit code ${error.exitCode}`}${remedy(stderr)}`,
   };

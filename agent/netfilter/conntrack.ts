@@ -6,12 +6,12 @@ import { type Command, CommandError, command } from "./command.ts";
 export class Conntrack {
   constructor(readonly run: Command = command) {}
 
-  /** The flows to these magic IPs, but for connections that are over. @throws {CommandError} */
-  async flows({ family, protocol, ipAddresses }: FlowQuery): Promise<Flow[]> {
+  /** The flows to these magic IPs, but for connections that are over unless they are asked for. @throws {CommandError} */
+  async flows({ family, protocol, ipAddresses }: FlowQuery, { over } = { over: false }): Promise<Flow[]> {
     const [only, ...others] = ipAddresses;
     const narrowed = only !== undefined && others.length === 0 ? ["--orig-dst", only] : [];
     const args = ["-L", "-f", family, "-p", protocol, ...narrowed];
-    const listing = await this.run("conntrack", args, undefined, (line) => !isOver(line));
+    const listing = await this.run("conntrack", args, undefined, (line) => over || !isOver(line));
     const wanted = new Set(ipAddresses);
     return parseFlows(listing).filter(({ ipAddress }) => wanted.has(ipAddress));
   }

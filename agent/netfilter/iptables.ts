@@ -1,4 +1,4 @@
-import { bindingName, type Claim, type DesiredState, familyOf } from "../desired.ts";
+import { bindingName, type Claim, type DesiredState, familyOf, type Frontend } from "../desired.ts";
 import { isDefault, type Route, routesTo } from "../node.ts";
 import { chainPrefix, ownerName, removal, ruleset, type SegmentLength } from "../ruleset/iptables.ts";
 import { countKey, type Installation, nothing, parseListing } from "../ruleset/iptables-listing.ts";
@@ -118,18 +118,24 @@ export class IptablesBackend implements Backend {
     return [...new Set(names)].toSorted();
   }
 
-  async remove(instance: string): Promise<string[] | undefined> {
+  async frontends(instance: string): Promise<Frontend[]> {
+    const all: Frontend[] = [];
+    for (const family of families) all.push(...(await this.#installation(family, instance)).frontends);
+    return all;
+  }
+
+  async remove(instance: string): Promise<Frontend[] | undefined> {
     if (this.#written?.state.instance === instance) this.#written = undefined;
-    const ips: string[] = [];
+    const gone: Frontend[] = [];
     let found = false;
     for (const family of families) {
       const present = await this.#installation(family, instance);
       if (present.rules === "") continue;
       await this.#restore(family, removal(present));
       found = true;
-      ips.push(...present.frontends.map(({ ipAddress }) => ipAddress));
+      gone.push(...present.frontends);
     }
-    return found ? [...new Set(ips)] : undefined;
+    return found ? gone : undefined;
   }
 
   /** What the family's tables hold afterwards; undefined when that is nothing. */
@@ -152,10 +158,8 @@ export class IptablesBackend implements Backend {
     await this.#restore(family, ruleset(state, family, segment, present));
     const { rules } = await this.#installation(family, state.instance);
     // A tool may say that it works and not do so, and somebody may have been faster than the look.
-    if (rules === "")
-      throw new Error(
-        `${tool[family]}-${this.flavour} lists none of the rules right after they were written`,
-      );
+    if (count(rules, /^[^:]/gm) !== count(wanted, /^(\[\d+:\d+\] )?-[AI] /gm))
+      throw new Error(`${tool[family]}-${this.flavour} lists other rules than were just written`);
     return { wanted, rules };
   }
 
@@ -217,6 +221,10 @@ async function hasKubernetes(run: Command, flavour: Flavour): Promise<boolean> {
     if (kubernetesChains.test(await run(`${tool[family]}-${flavour}-save`, []))) return true;
   }
   return false;
+}
+
+function count(text: string, line: RegExp): number {
+  return text.match(line)?.length ?? 0;
 }
 
 function sum(a: BindingCount["traffic"], b: BindingCount["traffic"]): BindingCount["traffic"] {

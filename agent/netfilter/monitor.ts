@@ -94,12 +94,13 @@ export class Monitor {
   async #pause(milliseconds: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
     await new Promise<void>((resolve) => {
-      const cancel = this.#parts.clock.setTimer(milliseconds, resolve);
-      const abort = () => {
+      const end = () => {
         cancel();
+        signal.removeEventListener("abort", end);
         resolve();
       };
-      signal.addEventListener("abort", abort, { once: true });
+      const cancel = this.#parts.clock.setTimer(milliseconds, end);
+      signal.addEventListener("abort", end);
     });
   }
 }

@@ -1,7 +1,8 @@
-import { type Claim, type DesiredState, bindingName, familyOf } from "../desired.ts";
+import { bindingName, type Claim, type DesiredState, familyOf, type Frontend } from "../desired.ts";
 import {
-  claimsOf,
+  chainSizes,
   countOf,
+  frontendsOf,
   holdsObjects,
   type Listing,
   parseListing,
@@ -133,7 +134,9 @@ export class NftablesBackend implements Backend {
   async claims(instance: string): Promise<Claim[]> {
     const others = (await this.instances()).filter((other) => other !== instance);
     const claims = await Promise.all(
-      others.map(async (other) => claimsOf(other, await this.#listing(other, ["--stateless"]))),
+      others.map(async (other) =>
+        (await this.frontends(other)).map((frontend) => ({ instance: other, ...frontend })),
+      ),
     );
     return claims.flat();
   }
@@ -165,21 +168,27 @@ export class NftablesBackend implements Backend {
     return [...tables.matchAll(/^table inet magic-ip-(\S+) \{$/gm)].map(([, instance]) => instance ?? "");
   }
 
-  async remove(instance: string): Promise<string[] | undefined> {
-    const text = await this.#list(instance, []);
+  async frontends(instance: string): Promise<Frontend[]> {
+    return frontendsOf(await this.#listing(instance, ["--stateless"]));
+  }
+
+  async remove(instance: string): Promise<Frontend[] | undefined> {
+    const text = await this.#list(instance, ["--stateless"]);
     if (text === undefined) return undefined;
     this.#written = undefined;
     await this.#load(removal(instance));
-    const { elements } = parseListing(text);
-    return [...(elements.get("ips4") ?? []), ...(elements.get("ips6") ?? [])];
+    return frontendsOf(parseListing(text));
   }
 
   async #replace(state: DesiredState): Promise<void> {
-    await this.#load(ruleset(state, { counts: await this.#counts(state), stamp: this.#stamp() }));
+    const text = ruleset(state, { counts: await this.#counts(state), stamp: this.#stamp() });
+    await this.#load(text);
     const frame = await this.#frame(state.instance);
     // nft may say that it works and not do so, and somebody may have been faster than the look.
-    if (!frame.startsWith(`table inet ${tableName(state.instance)} {`))
-      throw new Error(`nft lists no table inet ${tableName(state.instance)} right after it was written`);
+    if (chainSizes(frame) !== chainSizes(text))
+      throw new Error(
+        `nft lists other chains of table inet ${tableName(state.instance)} than were just written`,
+      );
     this.#written = { state, frame, verified: undefined };
     this.#elementsDue = 0;
   }

@@ -1,4 +1,4 @@
-import type { Claim, Frontend } from "../desired.ts";
+import type { Frontend } from "../desired.ts";
 import type { NamedObject } from "./objects.ts";
 import { type ElementCounts, stampSet } from "./nftables.ts";
 
@@ -32,6 +32,16 @@ export function parseListing(text: string): Listing {
   return listing;
 }
 
+/**
+ * How many rules each chain of a table has, of our own text and of a listing alike: nft words rules in its own way, but
+ * one line is one rule.
+ */
+export function chainSizes(table: string): string {
+  const chains = [...table.matchAll(/^\tchain (\S+) \{\n((?:\t\t.*\n)*)\t\}$/gm)];
+  const sizes = chains.map(([, name, rules = ""]) => `${name} ${rules.split("\n").length - 1}`);
+  return sizes.toSorted().join("\n");
+}
+
 /** Whether the table holds these sets and maps with these elements and no others. */
 export function holdsObjects({ elements }: Listing, objects: NamedObject[]): boolean {
   const wanted = objects.filter((object) => object.elements.length > 0);
@@ -54,15 +64,12 @@ export function writeTimeOf({ elements }: Listing): number | undefined {
   return stamp === undefined ? undefined : Number(stamp.split(" . ")[0]);
 }
 
-/** What the table claims: the keys of its `traffic` sets. */
-export function claimsOf(instance: string, { elements }: Listing): Claim[] {
+/** What the table is for: the keys of its `traffic` sets. */
+export function frontendsOf({ elements }: Listing): Frontend[] {
   return [...elements]
     .filter(([name]) => /^traffic(-ranges|-whole)?[46]$/.test(name))
     .flatMap(([, keys]) => keys)
-    .flatMap((key) => {
-      const frontend = parseKey(key);
-      return frontend === undefined ? [] : [{ instance, ...frontend }];
-    });
+    .flatMap((key) => parseKey(key) ?? []);
 }
 
 /** The counters of a set's element, zero where there is none. */

@@ -45,6 +45,27 @@ describe("a watch", () => {
   });
 });
 
+describe("an answer that is a refusal", () => {
+  it.each([
+    ["7", 7],
+    ["3600", 30],
+    ["-5", 0],
+    ["Wed, 21 Oct 2026 07:28:00 GMT", 0],
+  ])("asks with Retry-After %s to wait %i s", async (asked, seconds) => {
+    const api = await serve((_request, response) => {
+      response.writeHead(503, { "retry-after": asked }).end("<html>back soon</html>");
+    });
+    const refusal = { status: 503, retryAfter: seconds, reason: undefined };
+    await expect(api.get("/pods", {})).rejects.toMatchObject(refusal);
+  });
+
+  it("has Kubernetes' word for the reason", async () => {
+    const status = { kind: "Status", message: "pods are forbidden", reason: "Forbidden" };
+    const api = await serve((_request, response) => response.writeHead(403).end(JSON.stringify(status)));
+    await expect(api.get("/pods", {})).rejects.toMatchObject({ status: 403, reason: "Forbidden" });
+  });
+});
+
 describe("credentials that rotate", () => {
   afterEach(() => {
     vi.useRealTimers();

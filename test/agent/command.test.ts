@@ -49,6 +49,13 @@ describe("a tool of the node", () => {
     expect(message).toContain("SIGSEGV");
   });
 
+  it("that leaves its output to a child is not waited for, either", async () => {
+    const started = performance.now();
+    const { fault } = await failureOf(tool("sleep 20 & exit 0"));
+    expect(fault).toBe("TIMEOUT");
+    expect(performance.now() - started).toBeLessThan(9_000);
+  });
+
   it("that hangs is ended, even when it does not listen", async () => {
     const { fault, message } = await failureOf(tool("trap '' TERM; while :; do sleep 0.1; done"));
     expect(fault).toBe("TIMEOUT");

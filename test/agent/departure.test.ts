@@ -1,14 +1,18 @@
 import { describe, expect, it } from "vitest";
 import { type Api, ApiError } from "../../agent/api.ts";
-import { departure, mayAsk } from "../../agent/departure.ts";
+import { departure, Permission } from "../../agent/departure.ts";
 
 const home = { namespace: "kube-system", daemonSet: "dd-agent" };
+const times = { patience: 300, refusal: 150, pause: 20 };
+const { signal } = new AbortController();
 
-/** An API server that gives the same answer to every question for the DaemonSet. */
-function api(answer: object | Error): Api {
+/** An API server that answers questions for the DaemonSet like this, one after the other, and with the last one for ever. */
+function api(...answers: (object | Error)[]): Api {
+  let asked = 0;
   return {
     get: <T>(path: string) => {
       expect(path).toBe("/apis/apps/v1/namespaces/kube-system/daemonsets/dd-agent");
+      const answer = answers[Math.min(asked++, answers.length - 1)];
       return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer as T);
     },
     post: () => Promise.reject(new Error("nothing is posted at the end")),
@@ -19,34 +23,56 @@ function api(answer: object | Error): Api {
   };
 }
 
-const refused = (status: number) => new ApiError(status, "no", 0);
+const refused = (status: number, reason?: string) => new ApiError(status, "no", 0, reason);
+const gone = refused(404, "NotFound");
+const staying = { metadata: {} };
 
 describe("at the end the rules", () => {
   it.each([
-    ["stay, because the DaemonSet does", { metadata: {} }, true, false],
+    ["stay, because the DaemonSet does", [staying], true, false],
     [
       "go with a DaemonSet that is being deleted",
-      { metadata: { deletionTimestamp: "2026-11-01T10:00:00Z" } },
+      [{ metadata: { deletionTimestamp: "2026-11-01T10:00:00Z" } }],
       true,
       true,
     ],
-    ["go with a DaemonSet that is gone", refused(404), true, true],
-    ["go when the role that let us ask is gone", refused(403), true, true],
-    ["go when the service account is gone", refused(401), true, true],
-    ["stay when we never were allowed to ask", refused(403), false, false],
-    ["stay when the API server fails", refused(500), true, false],
-    ["stay when the API server does not answer", new Error("connect ECONNREFUSED"), true, false],
-  ])("%s", async (_what, answer, permitted, removed) => {
-    expect((await departure(api(answer), home, permitted)).removed).toBe(removed);
+    ["go with a DaemonSet that is gone", [gone], true, true],
+    ["go when the role that let us ask is gone", [refused(403)], true, true],
+    ["go when the service account is gone", [refused(401)], true, true],
+    ["stay when we never were allowed to ask", [refused(403)], false, false],
+    ["stay when the API server fails", [refused(500)], true, false],
+    ["stay when the API server does not answer", [new Error("connect ECONNREFUSED")], true, false],
+    [
+      "stay when the API server refuses for a moment, as one that starts",
+      [refused(403), staying],
+      true,
+      false,
+    ],
+    ["stay when something else says that there is nothing", [refused(404)], true, false],
+    ["go when the answer comes at the second attempt", [refused(429), gone], true, true],
+  ])("%s", async (_what, answers, permitted, removed) => {
+    expect((await departure(api(...answers), home, permitted, times)).removed).toBe(removed);
   });
 
   it("stay when there is no DaemonSet to ask for", async () => {
-    expect((await departure(api(refused(404)), undefined, true)).removed).toBe(false);
+    expect((await departure(api(gone), undefined, true, times)).removed).toBe(false);
   });
 });
 
-it("a refusal at the start is remembered as not being allowed to ask", async () => {
-  const { signal } = new AbortController();
-  expect(await mayAsk(api(refused(403)), home, signal)).toBe(false);
-  expect(await mayAsk(api({ metadata: {} }), home, signal)).toBe(true);
+describe("the permission to ask", () => {
+  it("is asked for until it is there, and then remembered", async () => {
+    const permission = new Permission(
+      api(refused(403), new Error("reset"), gone, staying, refused(403)),
+      home,
+    );
+    const answers: boolean[] = [];
+    for (let time = 0; time < 5; time++) answers.push(await permission.ask(signal));
+    expect(answers).toEqual([false, false, false, true, true]);
+    expect(permission.granted).toBe(true);
+  });
+
+  it("is not asked for where there is no DaemonSet", async () => {
+    const permission = new Permission(api(refused(403)), undefined);
+    expect([await permission.ask(signal), permission.granted]).toEqual([true, false]);
+  });
 });

@@ -16,8 +16,8 @@ describe("which pod becomes the target", () => {
   it("is the ready one on this node that matches the selector in the namespace", () => {
     const others = [
       pod("other-node", { nodeName: "node-2" }),
-      pod("other-namespace", { namespace: "default" }),
-      pod("other-label", { labels: { app: "web" } }),
+      pod("other-namespace", { namespace: "default", ips: ["10.244.1.8"] }),
+      pod("other-label", { labels: { app: "web" }, ips: ["10.244.1.9"] }),
     ];
     expect(chosen([...others, pod("mine")])).toEqual(["mine", "mine"]);
     expect(chosen(others)).toEqual([undefined, undefined]);
@@ -32,14 +32,17 @@ describe("which pod becomes the target", () => {
 
   it("is the one with the greater uid when they are equally old, so that a relist never moves it", () => {
     const a = pod("a", { uid: "1" });
-    const b = pod("b", { uid: "2" });
+    const b = pod("b", { uid: "2", ips: ["10.244.1.8"] });
     expect(chosen([a, b])).toEqual(chosen([b, a]));
     expect(chosen([a, b])[0]).toBe("b");
   });
 
   it("is an older pod that stays rather than a newer one that terminates", () => {
     const staying = pod("staying");
-    const leaving = pod("leaving", { created: "2026-11-01T11:00:00Z", terminating: true });
+    const leaving = pod("leaving", {
+      ...{ created: "2026-11-01T11:00:00Z", ips: ["10.244.1.8"] },
+      terminating: true,
+    });
     expect(chosen([staying, leaving])[0]).toBe("staying");
   });
 
@@ -59,6 +62,16 @@ describe("which pod becomes the target", () => {
     ["on the host network", { hostNetwork: true }],
   ])("is never a pod that is %s", (_why, changes) => {
     expect(chosen([pod("x", changes)])).toEqual([undefined, undefined]);
+  });
+
+  it("is not one whose IP a newer pod has by now, ready or not", () => {
+    const old = pod("old", { terminating: true });
+    const young = pod("young", { created: "2026-11-02T00:00:00Z", ready: false });
+    const state = desired(config(), node, [old, young]);
+    expect(state.bindings.flatMap(({ targets }) => targets)).toEqual([]);
+    expect(state.live).toEqual([{ ipAddress: "169.254.210.210", podIp: "10.244.1.7" }]);
+    const over = desired(config(), node, [old, { ...young, phase: "Succeeded" }]);
+    expect(over.bindings[0]?.targets).toMatchObject([{ uid: "uid-old" }]);
   });
 
   it("may be on the host network where the address allows it", () => {
@@ -89,7 +102,7 @@ describe("without a target the problem says why", () => {
   });
 
   it("names each pod that matches and what keeps it from serving", () => {
-    expect(problems([pod("a", { ready: false }), pod("b", { phase: "Pending" })])[1]).toBe(
+    expect(problems([pod("a", { ready: false }), pod("b", { phase: "Pending", ips: [] })])[1]).toBe(
       "169.254.210.210:80/udp has no target on this node: monitoring/a is not ready, monitoring/b is Pending",
     );
   });
@@ -208,7 +221,7 @@ it("what stays as it was stays the same object, so that a change costs what chan
     addresses: [address(), address({ ipAddress: "169.254.210.211", selector: "app=web" })],
   });
   const echo = pod("a");
-  const before = desired(two, node, [echo, pod("b", { labels: { app: "web" } })]);
+  const before = desired(two, node, [echo, pod("b", { labels: { app: "web" }, ips: ["10.244.1.8"] })]);
   const after = desired(two, node, [echo, pod("c", { labels: { app: "web" }, ips: ["10.244.1.9"] })]);
   expect(after.bindings.map((binding, index) => binding === before.bindings[index])).toEqual([
     true,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { desired } from "../../agent/desired.ts";
 import type { Pod } from "../../agent/pod.ts";
-import { flowQueries, parseFlows, staleFlows } from "../../agent/flows.ts";
+import { flowQueries, judgeOf, kindsOf, parseFlows } from "../../agent/flows.ts";
 import { node } from "./node-facts.ts";
 import { address, config, pod } from "./state.ts";
 
@@ -16,7 +16,7 @@ const state = desired(config(), node, [
   pod("new", { created: "2026-11-02T00:00:00Z", ips: ["10.244.1.8"] }),
   pod("draining", { terminating: true, ips: ["10.244.1.7"] }),
 ]);
-const stale = (...lines: string[]) => staleFlows(parseFlows(lines.join("\n")), state);
+const stale = (...lines: string[]) => parseFlows(lines.join("\n")).filter(judgeOf(state));
 
 describe("which flows are ended", () => {
   it("a UDP flow to any pod but the target, even one that still drains", () => {
@@ -38,7 +38,8 @@ describe("which flows are ended", () => {
   });
 
   it("each kind once, however many clients have it", () => {
-    expect(stale(udp("10.244.1.7"), udp("10.244.1.7").replace("40000", "40009"))).toHaveLength(1);
+    const two = stale(udp("10.244.1.7"), udp("10.244.1.7").replace("40000", "40009"));
+    expect([two.length, kindsOf(two).length]).toEqual([2, 1]);
   });
 
   it("nothing of lines that are no flow", () => {
@@ -57,7 +58,7 @@ describe("of a whole IP", () => {
     node,
     [pod("a", { ips: ["10.244.1.8"] }), pod("b", { labels: { app: "web" }, ips: ["10.244.1.9"] })],
   );
-  const stale = (line: string) => staleFlows(parseFlows(line), whole);
+  const stale = (line: string) => parseFlows(line).filter(judgeOf(whole));
   const echo = (reply: string) =>
     `icmp     1 29 src=10.244.1.5 dst=169.254.210.210 type=8 code=0 id=7 src=${reply} dst=10.244.1.5 type=0 code=0 id=7 mark=0 use=1`;
 
@@ -77,14 +78,19 @@ describe("of a whole IP", () => {
   });
 
   it("conntrack is asked for every protocol that it serves, and else only for what is configured", () => {
-    expect(flowQueries(whole).map(({ protocol }) => protocol)).toEqual(["udp", "icmp", "tcp", "sctp"]);
-    expect(flowQueries(state).map(({ protocol }) => protocol)).toEqual(["udp", "tcp"]);
+    expect(flowQueries(whole.bindings).map(({ protocol }) => protocol)).toEqual([
+      "udp",
+      "icmp",
+      "tcp",
+      "sctp",
+    ]);
+    expect(flowQueries(state.bindings).map(({ protocol }) => protocol)).toEqual(["udp", "tcp"]);
   });
 });
 
 it("a flow that the network answers is left alone while its address lets it pass, and a UDP one only until a target comes", () => {
   const passing = config({ addresses: [address({ whenNoTarget: "Pass" })] });
-  const of = (pods: Pod[]) => staleFlows(parseFlows(unanswered), desired(passing, node, pods));
+  const of = (pods: Pod[]) => parseFlows(unanswered).filter(judgeOf(desired(passing, node, pods)));
   expect(of([])).toEqual([]);
   expect(of([pod("a")])).toHaveLength(1);
 });

@@ -134,6 +134,50 @@ describe("the pods of the node", () => {
     expect(told).toEqual([]);
   });
 
+  it("are listed anew where lists are answered and watches are not, and that is told once", async () => {
+    const refused = [new ApiError(500, "no watch", 0)];
+    const lists = [[podOf("a", "1")], [podOf("b", "2")]];
+    const api = new ScriptedApi(
+      lists,
+      Array.from({ length: 6 }, () => refused),
+    );
+    const { source, told } = follow(api);
+    await until(() => names(source)?.[0] === "b");
+    await until(() => api.asked.length >= 9);
+    expect(api.asked.map(({ kind }) => kind)).toEqual([
+      ...["list", "watch", "watch", "watch", "watch"],
+      ...["list", "watch", "watch", "watch"],
+    ]);
+    await until(() => told.at(-1) === undefined);
+    expect(told.filter((message) => message === undefined)).toHaveLength(1);
+  });
+
+  it("are listed ever more seldom where every version is too old", async () => {
+    const expired = Array.from({ length: 100 }, () => [new ApiError(410, "too old", 0)]);
+    const api = new ScriptedApi([], expired);
+    follow(api);
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    const lists = api.asked.filter(({ kind }) => kind === "list").length;
+    expect([lists > 1, lists <= 5]).toEqual([true, true]);
+  });
+
+  it("that two selectors know are as the one has them that heard of them last", async () => {
+    const both = { ...podOf("a", "5"), metadata: { ...podOf("a", "5").metadata, labels: { app: "echo" } } };
+    const two = config({
+      addresses: [address(), address({ ipAddress: "169.254.210.211", selector: "app" })],
+    });
+    const later = {
+      ...both,
+      metadata: { ...both.metadata, resourceVersion: "101" },
+      status: { phase: "Failed" },
+    };
+    // The watch of the first selector hears of it, that of the second does not.
+    const api = new ScriptedApi([[both], [both]], [[{ type: "MODIFIED", object: later }, new Silence()]]);
+    const { source } = follow(api, two);
+    await until(() => source.pods()?.[0]?.phase === "Failed");
+    expect(source.pods()).toHaveLength(1);
+  });
+
   it("are listed anew when versions go backwards, as after a restore of etcd", async () => {
     const api = new ScriptedApi([[podOf("a", "1")], [podOf("c", "1")]], [[event("ADDED", "b", "99")]]);
     const { source } = follow(api);

@@ -93,3 +93,21 @@ describe("the kernel is left alone", () => {
     expect(rules.state?.live).toContainEqual({ ipAddress: "169.254.210.210", podIp: "10.244.1.8" });
   });
 });
+
+describe("a port that two installations hold, because they came at the same moment,", () => {
+  const claim = { ipAddress: "169.254.210.210", protocol: "tcp", port: 80, endPort: 80 } as const;
+  const claimed = async (by: string) => {
+    await pass([pod("a")]);
+    const given = { config: settings, node, pods: [pod("a")], claims: [{ instance: by, ...claim }] };
+    const sync = await reconcile({ ...given, last, intact: true, settle: true }, rules);
+    return sync.state.problems.map(({ code }) => code);
+  };
+
+  it("is given up by the one whose name comes last", async () => {
+    expect(await claimed("a.first")).toEqual(["CONFLICT"]);
+  });
+
+  it("stays with the other", async () => {
+    expect(await claimed("z.last")).toEqual([]);
+  });
+});

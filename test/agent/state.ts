@@ -27,6 +27,7 @@ export function pod(name: string, changes: Partial<Pod> = {}): Pod {
     namespace: "monitoring",
     name,
     uid: `uid-${name}`,
+    version: "1",
     nodeName: "node-1",
     labels: { app: "echo" },
     created: "2026-11-01T10:00:00Z",

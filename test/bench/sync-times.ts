@@ -79,6 +79,7 @@ function pod(number: number, change = 0): Pod {
   return {
     namespace,
     name: `pod-${number}`,
+    version: "1",
     uid: `uid-${number}`,
     nodeName: node.name,
     labels: labelsOf(number),

@@ -7,6 +7,8 @@ import { killAtRandom } from "./kill.ts";
 import { address, magicIp, pause, ready, Stage, takes } from "./stage.ts";
 
 const other = "169.254.210.211";
+/** A port that a later configuration has no more. */
+const left = { port: 81, targetPort: 8080, protocol: "UDP" };
 let stage: Stage;
 let agent: AgentProcess;
 let a: string;
@@ -151,6 +153,30 @@ describe("a configuration that changes", () => {
       if (addresses.length === 1) expect(answer.error).toBeDefined();
     }
     expect(failures(await calls.end())).toEqual([]);
+  });
+
+  it("leaves no UDP sender with an address or a port that is gone", async () => {
+    const both = [address(), address({ ipAddress: other }), address({ ipAddress: magicIp, ports: [left] })];
+    await agent.stop();
+    agent = await stage.startAgent({ addresses: both });
+    await ready(agent);
+    const send = (ip: string, port: number) =>
+      stage.node.call("client", "udp", ip, port, { keep: `${ip} ${port}`, deadline: 250 });
+    for (const [ip, port] of [
+      [magicIp, 80],
+      [magicIp, 81],
+      [other, 80],
+    ] as const)
+      await takes("an answer", 5, async () => (await send(ip, port)).pod === "a");
+    await agent.stop();
+    agent = await stage.startAgent();
+    await ready(agent);
+    for (const [ip, port] of [
+      [magicIp, 81],
+      [other, 80],
+    ] as const)
+      await takes("the end of its flow", 5, async () => (await send(ip, port)).error !== undefined);
+    expect(await send(magicIp, 80)).toMatchObject({ pod: "a" });
   });
 
   it("to something wrong is refused whole, and the last one serves (F54)", async () => {

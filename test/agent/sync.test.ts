@@ -1,0 +1,89 @@
+import { pino } from "pino";
+import { describe, expect, it } from "vitest";
+import type { Claim, DesiredState } from "../../agent/desired.ts";
+import type { Flow } from "../../agent/flows.ts";
+import type { Pod } from "../../agent/pod.ts";
+import { Status } from "../../agent/status.ts";
+import { FlowPass, type Kernel, SyncPass } from "../../agent/sync.ts";
+import { node } from "./node-facts.ts";
+import { config, pod } from "./state.ts";
+
+const log = pino({ level: "silent" });
+const a = pod("a");
+const b = pod("b", { ips: ["10.244.1.8"], created: "2026-11-02T00:00:00Z" });
+
+/** A kernel that holds what it was given last, whether or not its tool then says that it failed. */
+class FakeKernel implements Kernel {
+  held: DesiredState | undefined;
+  fault: Error | undefined;
+
+  write(state: DesiredState): Promise<void> {
+    this.held = state;
+    return this.fault === undefined ? Promise.resolve() : Promise.reject(this.fault);
+  }
+
+  holds = () => Promise.resolve(true);
+  claims = (): Promise<Claim[]> => Promise.resolve([]);
+}
+
+function passes() {
+  const kernel = new FakeKernel();
+  const status = new Status();
+  const sync = new SyncPass({
+    ...{ config: config(), kernel, status, log },
+    ...{ nodeFacts: () => Promise.resolve(node), conflict: () => {} },
+  });
+  const run = (...pods: Pod[]) => sync.run({ pods: () => pods }, () => {});
+  return { kernel, status, sync, run };
+}
+
+const connection = (replyIp: string): Flow => ({
+  ...{ protocol: "tcp", state: "ESTABLISHED", ipAddress: "169.254.210.210", port: 80 },
+  ...{ replyIp, replyPort: 8080 },
+});
+
+describe("flows that are looked at", () => {
+  it("while a new target comes are held against it, too: its first connections go on", async () => {
+    const { kernel, status, sync, run } = passes();
+    await run(a);
+    const ended: Flow[] = [];
+    const flows = {
+      // What conntrack lists began while it was about to list it.
+      flows: async ({ protocol }: { protocol: string }) => {
+        if (protocol !== "tcp") return [];
+        await run(a, b);
+        return [connection("10.244.1.8"), connection("10.244.1.9")];
+      },
+      end: (flow: Flow) => Promise.resolve(void ended.push(flow)),
+      endAll: () => Promise.resolve(),
+    };
+    await new FlowPass({ flows, before: [], status, log }).run(sync);
+    expect(kernel.held?.live).toHaveLength(2);
+    expect(ended).toEqual([connection("10.244.1.9")]);
+  });
+
+  it("while a write is under way, or after one that failed, may belong to it", async () => {
+    const { kernel, sync, run } = passes();
+    await run(a);
+    kernel.fault = new Error("nft did not finish");
+    await run(a, b);
+    expect(sync.states().map(({ live }) => live.length)).toEqual([1, 2]);
+    kernel.fault = undefined;
+    await run(a, b);
+    expect(sync.states().map(({ live }) => live.length)).toEqual([2]);
+  });
+});
+
+describe("a write that failed", () => {
+  it("is written over, although the state before it is wanted again, and is nobody else's doing", async () => {
+    const { kernel, status, run } = passes();
+    await run(a);
+    kernel.fault = new Error("nft did not finish");
+    await run({ ...a, ready: false });
+    expect(status.report().ready).toBe(false);
+    kernel.fault = undefined;
+    await run(a);
+    expect(kernel.held?.bindings[0]?.targets).toMatchObject([{ uid: "uid-a" }]);
+    expect(status.report()).toMatchObject({ ready: true, repairs: 0 });
+  });
+});
