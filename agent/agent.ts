@@ -3,7 +3,7 @@ import type { Api } from "./api.ts";
 import { cleanUp } from "./cleanup.ts";
 import type { Config } from "./config.ts";
 import { departure, type Home, Permission } from "./departure.ts";
-import type { Problem } from "./desired.ts";
+import type { Frontend, Problem } from "./desired.ts";
 import type { Finding } from "./doctor.ts";
 import { postEvent } from "./event.ts";
 import { Examination } from "./examination.ts";
@@ -65,7 +65,10 @@ const permissionIntervals = { minimum: 5_000, maximum: 1_800_000, retry: 5_000 }
  */
 export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<void> {
   const { config, home, api, backend } = agent;
-  const since = await rulesSince(agent);
+  const [since, before] = await Promise.all([
+    rulesSince(agent),
+    backend.frontends(config.instance).catch(() => []),
+  ]);
   const status = new Status(backend.name, since);
   const source = { report: () => status.report(), counts: () => backend.counts() };
   const health = await serveHealth(config.healthPort, source);
@@ -79,7 +82,7 @@ export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<
   const asking = createSchedule(mayAsk, permissionIntervals);
   if (!(await mayAsk())) asking.trigger();
   const stopped = new AbortController();
-  const finished = keepInStep(agent, status, stopped.signal);
+  const finished = keepInStep(agent, { status, before }, stopped.signal);
 
   await aborted(signal);
   stopped.abort();
@@ -101,11 +104,17 @@ async function rulesSince({ backend, config, log }: AgentParts): Promise<Date | 
   return since;
 }
 
+/** What an agent begins with. */
+interface Start {
+  status: Status;
+  /** What the rules that were there are for. */
+  before: Frontend[];
+}
+
 /** Until the signal aborts; resolves when nothing of it runs any more. */
-async function keepInStep(agent: AgentParts, status: Status, signal: AbortSignal): Promise<void> {
+async function keepInStep(agent: AgentParts, { status, before }: Start, signal: AbortSignal): Promise<void> {
   const { config, nodeName, api, log, backend } = agent;
   const examination = new Examination({ examine: agent.examine, status, log });
-  const before = await backend.frontends(config.instance).catch(() => []);
   const flow = new FlowPass({ flows: agent.conntrack, before, status, log });
   const sync = new SyncPass({
     ...agent,
@@ -132,7 +141,6 @@ async function keepInStep(agent: AgentParts, status: Status, signal: AbortSignal
     if (sees && !looks.kernel) checks.trigger();
     looks.kernel = sees;
     rules.trigger();
-    if (sync.suspects) inspections.trigger();
     return sees;
   }, inspectionIntervals);
   const pods = watchPods(api, config, nodeName, podListener(rules.trigger, status, log), signal);

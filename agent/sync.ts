@@ -38,7 +38,6 @@ export class SyncPass {
   state: DesiredState | undefined;
   /** What is being written, or was when it failed: nobody knows then which of the two the kernel holds. */
   #pending: DesiredState | undefined;
-  #writes = 0;
   #inspection: Inspection | undefined;
   /** Whether the inspection is news to the sync. */
   #settle = false;
@@ -109,14 +108,8 @@ export class SyncPass {
     this.#suspect = true;
   }
 
-  /** Whether somebody was seen at the rules who has not been looked after yet. */
-  get suspects(): boolean {
-    return this.#suspect;
-  }
-
   #write(state: DesiredState): Promise<void> {
     this.#pending = state;
-    this.#writes++;
     return this.parts.kernel.write(state);
   }
 
@@ -125,10 +118,7 @@ export class SyncPass {
     const suspect = this.#suspect;
     this.#suspect = false;
     const [node, claims] = await Promise.all([nodeFacts(), kernel.claims(config.instance)]);
-    const [writes, writing] = [this.#writes, this.#pending !== undefined];
     const intact = this.state === undefined || (await kernel.holds(suspect));
-    // What was asked beside a write says nothing.
-    if (suspect && (writing || this.#writes > writes)) this.#suspect = true;
     this.#inspection = { node, claims, intact };
     this.#settle = true;
   }

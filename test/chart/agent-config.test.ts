@@ -75,24 +75,21 @@ describe("the rendered configuration, read by the agent's own parser", () => {
     );
   });
 
-  const explained = explainedValues(readFileSync(`${chart}/values.yaml`, "utf8")).map(({ path }) => path);
-  const optional = explained.filter((path) => path !== "addresses" && path !== "image.repository");
-  const monitoring = {
-    grafanaDashboard: { enabled: true },
-    podMonitor: { enabled: true },
-    metricsPort: 9091,
-  };
-
   // An empty key in a values file, as it is left when somebody takes its content away.
-  it.each(optional)("is one that the agent takes where %s is null", async (path) => {
-    const [key = "", inner] = path.split(".");
-    const given: Record<string, unknown> = path === "metricsPort" ? {} : { ...monitoring };
-    given[key] = inner === undefined ? null : { ...Object(given[key]), [inner]: null };
-    const values = oneAddress({}, given);
-    const configs = (await render({ values })).filter(({ data }) => data?.["config.yaml"] !== undefined);
-    const config = parseConfig(configs[0]?.data["config.yaml"]);
+  it("is one that the agent takes where every value is null that may be", async () => {
+    const paths = explainedValues(readFileSync(`${chart}/values.yaml`, "utf8")).map(({ path }) => path);
+    const values: Record<string, unknown> = oneAddress() as Record<string, unknown>;
+    for (const path of paths.filter((each) => each !== "addresses" && each !== "image.repository")) {
+      const [key = "", inner] = path.split(".");
+      values[key] = inner === undefined ? null : { ...Object(values[key]), [inner]: null };
+    }
+    const config = await configOf(values);
     expect(config).toMatchObject({ backend: "auto", outsideGuard: true, startupTaint: false });
     expect(await renderTests({ values })).toHaveLength(1);
+    // And of what is not there otherwise.
+    const labels = { enabled: true, labels: null };
+    const monitored = { ...values, metricsPort: 9091, podMonitor: labels, grafanaDashboard: labels };
+    expect((await render({ values: monitored })).map(({ kind }) => kind)).toContain("PodMonitor");
   });
 
   it.each([
