@@ -183,7 +183,7 @@ describe("while a target is replaced", () => {
     const events = await PodEvents.watch(cluster, namespace, "app=echo");
     const delays: number[] = [];
     // `npm run bench -- latency` takes 200 of them.
-    const rounds = 4;
+    const rounds = 2;
     // One at a time: a container that starts elsewhere on this machine would be measured, too.
     for (let round = 0; round < rounds; round++) {
       for (const node of cluster.nodes) delays.push(await replaceTarget(node, events));

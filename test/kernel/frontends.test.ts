@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { pod, address } from "../agent/state.ts";
 import { backendNames } from "./backends.ts";
-import { clients, dualStack, families, magicIps, Scene } from "./scene.ts";
+import { clients, dualStack, familiesOf, magicIps, Scene } from "./scene.ts";
 
 let scene: Scene;
 
@@ -16,7 +16,7 @@ const transports = ["tcp", "udp"] as const;
 describe.each(backendNames)("with %s", (backendName) => {
   beforeEach(() => scene.start(backendName));
 
-  describe.each(families)("over %s", (family) => {
+  describe.each(familiesOf(backendName))("over %s", (family) => {
     const magicIp = magicIps[family];
     const call = (client: string, transport: "tcp" | "udp", port: number, keep?: string) =>
       scene.node.call(client, transport, magicIp, port, { deadline: 500, keep });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { backendNames } from "./backends.ts";
-import { clients, dualStack, families, type FamilyName, ipOf, magicIps, Scene } from "./scene.ts";
+import { clients, dualStack, familiesOf, type FamilyName, ipOf, magicIps, Scene } from "./scene.ts";
 import { outsideIps } from "./topology.ts";
 
 /** What an outside host may claim to be: a pod, a node's neighbour, somebody far away, or the magic IP itself. */
@@ -34,67 +34,70 @@ describe.each(backendNames)("with %s", (backendName) => {
     await Promise.all([scene.node.sightings("old"), scene.node.sightings("young")]);
   });
 
-  describe.each(families)("an outside host that routes the magic IP to the node over %s", (family) => {
-    const call = (transport: "tcp" | "udp", source?: string) =>
-      scene.node.call("outside", transport, magicIps[family], 80, { deadline: 100, source });
+  describe.each(familiesOf(backendName))(
+    "an outside host that routes the magic IP to the node over %s",
+    (family) => {
+      const call = (transport: "tcp" | "udp", source?: string) =>
+        scene.node.call("outside", transport, magicIps[family], 80, { deadline: 100, source });
 
-    it("reaches nobody whatever source it claims, and is counted", async () => {
-      await scene.sync([scene.old]);
-      const sources = [undefined, ...spoofed[family]];
-      const calls = sources.flatMap((source) => [call("tcp", source), call("udp", source)]);
-      expect((await Promise.all(calls)).map(({ error }) => error)).toEqual(calls.map(() => "ETIMEDOUT"));
-      expect(await scene.node.sightings("old")).toEqual([]);
-      expect(await dropped(family)).toBeGreaterThanOrEqual(calls.length);
-    });
+      it("reaches nobody whatever source it claims, and is counted", async () => {
+        await scene.sync([scene.old]);
+        const sources = [undefined, ...spoofed[family]];
+        const calls = sources.flatMap((source) => [call("tcp", source), call("udp", source)]);
+        expect((await Promise.all(calls)).map(({ error }) => error)).toEqual(calls.map(() => "ETIMEDOUT"));
+        expect(await scene.node.sightings("old")).toEqual([]);
+        expect(await dropped(family)).toBeGreaterThanOrEqual(calls.length);
+      });
 
-    it("is counted for the binding that it tried, and clients are not", async () => {
-      await scene.sync([scene.old]);
-      await call("udp");
-      await scene.node.call("bridge-client", "tcp", magicIps[family], 80);
-      const counts = (await scene.backend.counts()).filter(({ binding }) =>
-        binding.includes(magicIps[family]),
-      );
-      const packets = counts.map(({ binding, outside, traffic }) => [
-        binding,
-        outside.packets,
-        traffic.packets > 0,
-      ]);
-      const host = family === "IPv4" ? magicIps.IPv4 : `[${magicIps.IPv6}]`;
-      expect(packets).toEqual([
-        [`${host}:80/tcp`, 0, true],
-        [`${host}:80/udp`, 1, false],
-      ]);
-    });
+      it("is counted for the binding that it tried, and clients are not", async () => {
+        await scene.sync([scene.old]);
+        await call("udp");
+        await scene.node.call("bridge-client", "tcp", magicIps[family], 80);
+        const counts = (await scene.backend.counts()).filter(({ binding }) =>
+          binding.includes(magicIps[family]),
+        );
+        const packets = counts.map(({ binding, outside, traffic }) => [
+          binding,
+          outside.packets,
+          traffic.packets > 0,
+        ]);
+        const host = family === "IPv4" ? magicIps.IPv4 : `[${magicIps.IPv6}]`;
+        expect(packets).toEqual([
+          [`${host}:80/tcp`, 0, true],
+          [`${host}:80/udp`, 1, false],
+        ]);
+      });
 
-    it("learns nothing of an address without a target", async () => {
-      await scene.sync([]);
-      expect(await call("tcp")).toMatchObject({ error: "ETIMEDOUT" });
-      expect(await call("udp")).toMatchObject({ error: "ETIMEDOUT" });
-    });
+      it("learns nothing of an address without a target", async () => {
+        await scene.sync([]);
+        expect(await call("tcp")).toMatchObject({ error: "ETIMEDOUT" });
+        expect(await call("udp")).toMatchObject({ error: "ETIMEDOUT" });
+      });
 
-    it("learns nothing of a port that is not configured", async () => {
-      await scene.sync([scene.old]);
-      const { error } = await scene.node.call("outside", "tcp", magicIps[family], 81, { deadline: 100 });
-      expect(error).toBe("ETIMEDOUT");
-    });
+      it("learns nothing of a port that is not configured", async () => {
+        await scene.sync([scene.old]);
+        const { error } = await scene.node.call("outside", "tcp", magicIps[family], 81, { deadline: 100 });
+        expect(error).toBe("ETIMEDOUT");
+      });
 
-    it("gets in where outsideGuard is off", async () => {
-      await scene.sync([scene.old], dualStack({}, { outsideGuard: false }));
-      const seen = { uid: "uid-old", client: ipOf(outsideIps, family) };
-      expect(await call("tcp")).toMatchObject(seen);
-      expect(await call("udp")).toMatchObject(seen);
-    });
+      it("gets in where outsideGuard is off", async () => {
+        await scene.sync([scene.old], dualStack({}, { outsideGuard: false }));
+        const seen = { uid: "uid-old", client: ipOf(outsideIps, family) };
+        expect(await call("tcp")).toMatchObject(seen);
+        expect(await call("udp")).toMatchObject(seen);
+      });
 
-    it("gets answers to what clients of the node ask it, on the same port as the magic IP's", async () => {
-      await scene.sync([scene.old]);
-      for (const client of clients) {
-        const answer = await scene.node.call(client, "tcp", ipOf(outsideIps, family), 80);
-        expect(answer).toMatchObject({ pod: "outside" });
-      }
-    });
-  });
+      it("gets answers to what clients of the node ask it, on the same port as the magic IP's", async () => {
+        await scene.sync([scene.old]);
+        for (const client of clients) {
+          const answer = await scene.node.call(client, "tcp", ipOf(outsideIps, family), 80);
+          expect(answer).toMatchObject({ pod: "outside" });
+        }
+      });
+    },
+  );
 
-  describe.each(families)("hostClients: false over %s", (family) => {
+  describe.each(familiesOf(backendName))("hostClients: false over %s", (family) => {
     it("serves pods and refuses the node's own processes, whose packets do not leave it", async () => {
       await scene.sync([scene.old], dualStack({}, { hostClients: false }));
       const leaked = await scene.node.leaks(magicIps[family], async () => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { backendNames } from "./backends.ts";
 import type { Answer } from "./caller.ts";
-import { clients, dualStack, families, type FamilyName, magicIps, Scene } from "./scene.ts";
+import { clients, dualStack, familiesOf, type FamilyName, magicIps, Scene } from "./scene.ts";
 import { nodeIps } from "./topology.ts";
 
 /** An address of the network outside, for what is passed on to it. */
@@ -60,7 +60,7 @@ describe.each(backendNames)("without a target, with %s", (backendName) => {
   const withoutTarget = (whenNoTarget: string, of: Record<FamilyName, string> = magicIps) =>
     scene.sync([], dualStack({ ipAddress: of.IPv4, ipv6Address: of.IPv6, whenNoTarget }));
 
-  describe.each(families)("over %s", (family) => {
+  describe.each(familiesOf(backendName))("over %s", (family) => {
     it("Reject tells pods and the node at once, and nothing leaves the node", async () => {
       await withoutTarget("Reject");
       const leaked = await scene.node.leaks(magicIps[family], async () =>
