@@ -68,7 +68,10 @@ export async function reconcile(pass: Pass, rules: Rules): Promise<Sync> {
  * keep it, or both would give it up and take it again for ever.
  */
 function rivals(instance: string, last: DesiredState | undefined, claims: Claim[]): Claim[] {
-  const isHeld = (claim: Claim) => last?.bindings.some((binding) => overlap(binding, claim)) ?? false;
+  if (last === undefined || claims.length === 0) return claims;
+  const held = Map.groupBy(last.bindings, ({ ipAddress }) => ipAddress);
+  const isHeld = (claim: Claim) =>
+    held.get(claim.ipAddress)?.some((binding) => overlap(binding, claim)) ?? false;
   return claims.filter((claim) => claim.instance < instance || !isHeld(claim));
 }
 

@@ -168,8 +168,10 @@ export class FlowPass {
     try {
       const ended = await endStaleFlows(() => held.states(), flows);
       // A port that an earlier configuration had, and nobody has now: nothing else would ever end a UDP flow to it.
-      await endFlowsTo(this.#before, [...held.state.bindings, ...held.claims], flows);
-      this.#before = [];
+      if (this.#before.length > 0) {
+        await endFlowsTo(this.#before, [...held.state.bindings, ...held.claims], flows);
+        this.#before = [];
+      }
       if (ended > 0) log.debug(`${ended} kinds of stale flows are ended`);
       status.trouble("conntrack", undefined);
       return true;

@@ -63,8 +63,10 @@ export function livePodIps(address: Address, family: Family, matching: Pod[]): s
  */
 export function withOwnIps(pods: Pod[]): Pod[] {
   const owners = new Map<string, Pod>();
-  const contenders = pods.filter((pod) => !pod.hostNetwork && /^(Running|Pending)$/.test(pod.phase));
-  for (const pod of newestFirst(contenders)) for (const ip of pod.ips) owners.set(ip, owners.get(ip) ?? pod);
+  for (const pod of pods) {
+    if (pod.hostNetwork || !/^(Running|Pending)$/.test(pod.phase)) continue;
+    for (const ip of pod.ips) if (byAge(pod, owners.get(ip) ?? pod) <= 0) owners.set(ip, pod);
+  }
   return pods.map((pod) => {
     const ips = pod.hostNetwork ? pod.ips : pod.ips.filter((ip) => (owners.get(ip) ?? pod) === pod);
     return ips.length === pod.ips.length ? pod : { ...pod, ips };
@@ -72,7 +74,12 @@ export function withOwnIps(pods: Pod[]): Pod[] {
 }
 
 function newestFirst(pods: Pod[]): Pod[] {
-  return pods.toSorted((a, b) => compare(b.created, a.created) || compare(b.uid, a.uid));
+  return pods.toSorted(byAge);
+}
+
+/** The newest first. */
+function byAge(a: Pod, b: Pod): number {
+  return compare(b.created, a.created) || compare(b.uid, a.uid);
 }
 
 function compare(a: string, b: string): number {
