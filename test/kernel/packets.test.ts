@@ -6,7 +6,7 @@ import type { Pod } from "../../agent/pod.ts";
 import { endStaleFlows } from "../../agent/reconcile.ts";
 import { address, config, pod } from "../agent/state.ts";
 import { backendNames, makeBackend } from "./backends.ts";
-import { clients, dualStack, families, ipOf, magicIps, Scene } from "./scene.ts";
+import { clients, dualStack, families, familiesOf, ipOf, magicIps, Scene } from "./scene.ts";
 
 const transports = ["tcp", "udp"] as const;
 const dualStackNames = families.flatMap((family) =>
@@ -50,8 +50,7 @@ async function endFlows(pods: Pod[]): Promise<void> {
 }
 
 describe.each(backendNames)("with %s", (backendName) => {
-  // The rules of IPv6 are made as those of IPv4, and matrix.test.ts has every cell.
-  const tried = backendName === "nftables" ? families : (["IPv4"] as const);
+  const tried = familiesOf(backendName);
   beforeEach(() => scene.start(backendName));
 
   describe.each(tried)("a client that calls the magic IP over %s", (family) => {
