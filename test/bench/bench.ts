@@ -7,6 +7,7 @@ import { clusterip } from "./clusterip.ts";
 import { component } from "./component.ts";
 import { type Figure, figureTable } from "./figure.ts";
 import { handover } from "./handover.ts";
+import { hostile } from "./hostile/hostile.ts";
 import { kill } from "./kill.ts";
 import { latency } from "./latency.ts";
 import { memory } from "./memory.ts";
@@ -29,13 +30,15 @@ usage: npm run bench [-- PART... [--minutes N] [--times N]]
   latency    a pod ready in the API → the first connection that it answers; --times, default 200
   kill       the agent killed (SIGKILL) at random moments of a sync; --times, default 1000
   chaos      random trouble of every kind; --minutes, default 20; SEED repeats a run
+  hostile    what others can multiply (flows, ports, events, pods, rules, connections), with the chart's memory limit
+               ONLY=words runs the attacks whose name has these words
   memory     the agent's memory after an hour's 720 replacements of a target
                --minutes N   spread them over so many minutes; default 0: ten a second
 
 Without a PART all of them, for about six minutes. It needs root, and is at its best on a machine that does nothing else.
 All but component and traffic start a cluster beside others (MAGIC_IP_CLUSTER=bench, unless another one is named) and remove it.
 
-exit codes: 0 measured, whatever the figures are · 1 failed · 2 wrong usage · 130 interrupted`;
+exit codes: 0 measured, whatever the figures are but those of hostile · 1 failed, or hostile missed an aim · 2 wrong usage · 130 interrupted`;
 
 const USAGE_ERROR = 2;
 const INTERRUPTED = 130;
@@ -69,6 +72,7 @@ const parts: Record<string, (cluster: () => Promise<Cluster>, amount: Amount) =>
   latency: async (cluster, { times = 200 }) => latency(await cluster(), times),
   kill: (_cluster, { times = 1000 }) => kill(times),
   chaos: (_cluster, { minutes = 20 }) => chaos(minutes),
+  hostile: () => hostile(),
   memory: async (cluster, { minutes = 0 }) => memory(await cluster(), minutes),
 };
 
@@ -85,8 +89,7 @@ async function main(args: string[]): Promise<number> {
     return 0;
   }
   try {
-    await measure(command);
-    return 0;
+    return (await measure(command)) ? 0 : 1;
   } catch (error) {
     say((error as Error).stack ?? String(error));
     return 1;
@@ -117,12 +120,14 @@ function amountOf(option: string, text: string | undefined): number | undefined 
   throw new Error(`${option}: ${text} is not a number of ${option.slice(2)}`);
 }
 
-async function measure({ names, amount }: Wanted): Promise<void> {
+/** Whether no part that has to meet its aims missed one. */
+async function measure({ names, amount }: Wanted): Promise<boolean> {
   const own = new OwnCluster();
   const figures: Figure[] = [];
   try {
     for (const [name, part] of Object.entries(parts))
       if (names.includes(name)) figures.push(...(await part(() => own.get(), amount)));
+    return figures.every(({ name, ok }) => ok !== false || !name.startsWith("hostile"));
   } finally {
     if (figures.length > 0) console.log(figureTable(figures));
     await own.remove();

@@ -36,6 +36,8 @@ export interface AgentPlan {
   path: string;
   kubeconfig: string;
   env?: Record<string, string>;
+  /** The words before the agent's own, inside the node, that put it into a cgroup. */
+  within?: string[];
 }
 
 let bundle: Promise<string> | undefined;
@@ -75,7 +77,7 @@ export class AgentProcess {
     config: string,
   ) {
     const [file, args] = plan.entering;
-    const within = ["setpriv", "--pdeathsig", "KILL", "env", `PATH=${plan.path}`];
+    const within = [...(plan.within ?? []), "setpriv", "--pdeathsig", "KILL", "env", `PATH=${plan.path}`];
     const argv = [...within, process.execPath, ...imageNodeFlags(), join(directory, "main.mjs")];
     const env = { ...environment(directory), KUBECONFIG: plan.kubeconfig, ...plan.env };
     this.#child = spawn(file, [...args, ...argv, "run", "--config", config, "--node", plan.nodeName], {

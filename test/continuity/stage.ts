@@ -72,7 +72,7 @@ export class Stage {
   /** Starts an agent; `ready` below waits for it. */
   async startAgent(
     config: Record<string, unknown> = {},
-    plan: { nodeName?: string; healthPort?: number; env?: Record<string, string> } = {},
+    plan: { nodeName?: string; healthPort?: number; env?: Record<string, string>; within?: string[] } = {},
   ): Promise<AgentProcess> {
     const agent = await AgentProcess.start({
       ...{

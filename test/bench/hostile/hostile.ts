@@ -1,0 +1,65 @@
+import { Stage } from "../../continuity/stage.ts";
+import { step } from "../../support/progress.ts";
+import { atMost, type Figure } from "../figure.ts";
+import { type Attack, attacks } from "./attacks.ts";
+import { chartMemoryLimit, Container } from "./container.ts";
+import { type Observed, observe, type Scene, spread, startAgent } from "./scene.ts";
+
+/**
+ * Milliseconds. A move may take longer than the promised 250 ms while others burn both of two cores; the kubelet gives
+ * `/readyz` 2 s.
+ */
+const aims = { stall: 1_000, probe: 1_000 };
+
+/**
+ * What others on a node, or in the cluster, can multiply, at sizes that ended an agent of 0.1.0: each attack with a fresh
+ * agent in a container of its own, with the chart's memory limit.
+ */
+export async function hostile(): Promise<Figure[]> {
+  const { ONLY = "" } = process.env;
+  const wanted = attacks.filter(({ name }) => name.includes(ONLY));
+  const { stage, a, b } = await step("hostile: make a node and an API server", () => Stage.serving());
+  const figures: Figure[] = [];
+  try {
+    for (const attack of wanted)
+      figures.push(...(await step(`hostile: ${attack.name}`, () => run(attack, stage, { a, b }))));
+  } finally {
+    await stage.remove();
+  }
+  return figures;
+}
+
+async function run(attack: Attack, stage: Stage, pods: { a: string; b: string }): Promise<Figure[]> {
+  const container = new Container(attack.name.replace(/\W+/g, "-"), chartMemoryLimit());
+  try {
+    await stage.clear();
+    await stage.addPod("b", { ips: [pods.b], ready: false });
+    await stage.addPod("a", { ips: [pods.a] });
+    await attack.prepare?.(stage);
+    const scene: Scene = { stage, container, ...pods, agent: await startAgent(stage, container) };
+    const observed = await observe(scene, () => attack.act(scene));
+    return figuresOf(attack, scene, observed);
+  } finally {
+    await stage.clear();
+    await container.remove();
+  }
+}
+
+function figuresOf({ name }: Attack, { container, agent }: Scene, { stalls, probes }: Observed): Figure[] {
+  const megabytes = (bytes: number) => bytes / 2 ** 20;
+  const end = agent.running ? "" : "; the agent's process has ended";
+  const limit = megabytes(container.limit);
+  const memory = `${container.kills} processes ended by the kernel for memory, the limit is ${limit} MiB${end}`;
+  return [
+    atMost(`hostile, ${name}: peak memory`, megabytes(container.peak), "MiB", limit * 0.9, memory),
+    atMost(`hostile, ${name}: ended for memory`, container.kills + (agent.running ? 0 : 1), "", 0, memory),
+    atMost(
+      `hostile, ${name}: longest stall of a move`,
+      Math.max(...stalls),
+      "ms",
+      aims.stall,
+      spread(stalls),
+    ),
+    atMost(`hostile, ${name}: /readyz`, Math.max(...probes), "ms", aims.probe, spread(probes)),
+  ];
+}
