@@ -1,6 +1,8 @@
 import type { DesiredState } from "../desired.ts";
 import type { Family } from "../target.ts";
-import { digit, families, header, lookup, type NamedObject, type Shape, shapes, slots } from "./objects.ts";
+import { digit, families, header, lookup, slots } from "./lookup.ts";
+import type { NamedObject } from "./objects.ts";
+import { rangeChains, type Role, toRanges } from "./ranges.ts";
 
 /** A chain with its rules; base chains begin with their hook. */
 interface Chain {
@@ -56,7 +58,9 @@ function entryChains({ uplinks }: DesiredState, used: Family[]): Chain[] {
 function natChains(state: DesiredState, used: Family[], names: Set<string>): Chain[] {
   const translation = used.flatMap((family) => [
     unknownConnection(family),
-    ...shapes.flatMap((shape) => dnat(family, shape, names)),
+    ...dnat(family, "", names),
+    ...toRanges(names, family, "targets"),
+    ...dnat(family, "-whole", names),
   ]);
   return [
     { name: "nat-prerouting", rules: [base("nat", "prerouting", -110), ...translation] },
@@ -80,7 +84,7 @@ function unknownConnection(family: Family): string {
   return `${ip} daddr @ips${digit(family)} tcp flags & (fin | syn | rst | ack) != syn return`;
 }
 
-function dnat(family: Family, shape: Shape, names: Set<string>): string[] {
+function dnat(family: Family, shape: "" | "-whole", names: Set<string>): string[] {
   const suffix = `${shape}${digit(family)}`;
   const by = lookup(family, shape);
   const to = (map: string, draw: string) =>
@@ -125,14 +129,39 @@ function guardChains(used: Family[]): Chain[] {
 function familyChains(state: DesiredState, family: Family, names: Set<string>): Chain[] {
   const end = digit(family);
   const guarded = state.uplinks !== undefined;
+  const rest: Record<Role, string[]> = {
+    targets: dnat(family, "-whole", names),
+    traffic: counted("traffic-whole", family, names, `goto owned${end}`),
+    outside: [...counted("outside-whole", family, names, "drop"), "counter drop"],
+    rejected: counted("rejected-whole", family, names, "return"),
+    policy: [...policy("-whole", family, names), "goto refuse"],
+  };
+  const ofRole = (role: Role) => [...toRanges(names, family, role), ...rest[role]];
   return [
     ...(guarded ? [{ name: `arrival${end}`, rules: arrival(family, names) }] : []),
-    { name: `entry${end}`, rules: entry(family) },
-    { name: `count${end}`, rules: owned(family, "traffic", names, "return") },
-    ...(guarded ? [{ name: `count-outside${end}`, rules: owned(family, "outside", names, "return") }] : []),
-    { name: `cut${end}`, rules: owned(family, "rejected", names, "goto refuse") },
-    { name: `count-rejected${end}`, rules: owned(family, "rejected", names, "return") },
-    { name: `unserved${end}`, rules: unserved(family, names) },
+    {
+      name: `entry${end}`,
+      rules: [...counted("traffic", family, names, `goto owned${end}`), ...ofRole("traffic")],
+    },
+    { name: `owned${end}`, rules: owned(family) },
+    ...(guarded
+      ? [
+          {
+            name: `outsiders${end}`,
+            rules: [...counted("outside", family, names, "drop"), ...ofRole("outside")],
+          },
+        ]
+      : []),
+    { name: `cut${end}`, rules: [`jump count-rejected${end}`, "goto refuse"] },
+    {
+      name: `count-rejected${end}`,
+      rules: [...counted("rejected", family, names, "return"), ...ofRole("rejected")],
+    },
+    {
+      name: `unserved${end}`,
+      rules: [`jump count-rejected${end}`, ...policy("", family, names), ...ofRole("policy")],
+    },
+    ...rangeChains(state, family, rest),
   ];
 }
 
@@ -148,34 +177,25 @@ function arrival(family: Family, names: Set<string>): string[] {
   return [
     `meta iifkind ${podInterfaces}${inside} goto entry${end}`,
     `iifname "lo" goto entry${end}`,
-    `jump count-outside${end}`,
-    "counter drop",
+    `goto outsiders${end}`,
   ];
 }
 
 /** A flow that was translated, to a pod that is not live, must not go on. */
-function entry(family: Family): string[] {
+function owned(family: Family): string[] {
   const ip = header(family);
   const end = digit(family);
-  return [
-    `jump count${end}`,
-    `ct status dnat ${ip} daddr . ct reply ${ip} saddr != @live${end} goto cut${end}`,
-  ];
+  return [`ct status dnat ${ip} daddr . ct reply ${ip} saddr != @live${end} goto cut${end}`];
 }
 
-/** What the bindings own, each counted once: whatever has a port of its own is not the whole IP's. */
-function owned(family: Family, set: string, names: Set<string>, verdict: string): string[] {
-  return shapes
-    .map((shape): [Shape, string] => [shape, `${set}${shape}${digit(family)}`])
-    .filter(([, name]) => names.has(name))
-    .map(([shape, name]) => `${lookup(family, shape)} @${name} ${verdict}`);
+/** What bindings of one shape own, counted; ports of their own come before ranges, and these before whole IPs. */
+function counted(set: string, family: Family, names: Set<string>, verdict: string): string[] {
+  const name = `${set}${digit(family)}`;
+  const shape = set.endsWith("-whole") ? "-whole" : "";
+  return names.has(name) ? [`${lookup(family, shape)} @${name} ${verdict}`] : [];
 }
 
-function unserved(family: Family, names: Set<string>): string[] {
-  const end = digit(family);
-  const verdicts = shapes
-    .map((shape): [Shape, string] => [shape, `policy${shape}${end}`])
-    .filter(([, name]) => names.has(name))
-    .map(([shape, name]) => `${lookup(family, shape)} vmap @${name}`);
-  return [`jump count-rejected${end}`, ...verdicts, "goto refuse"];
+function policy(shape: "" | "-whole", family: Family, names: Set<string>): string[] {
+  const name = `policy${shape}${digit(family)}`;
+  return names.has(name) ? [`${lookup(family, shape)} vmap @${name}`] : [];
 }

@@ -90,7 +90,9 @@ function parseElements(name: string, text: string, counts: ElementCounts): strin
 }
 
 /** `--numeric` keeps nft from asking /etc/protocols, which an image may lack. */
-function named(key: string): string {
+function named(text: string): string {
+  // An older layout has a range as an interval of its set.
+  const key = text.replace(/ \. (\d+)-(\d+)$/, " . $1 . $2");
   const parts = key.split(" . ");
   const protocol = protocols.find(([number]) => number === parts[1]);
   if (parts.length < 3 || protocol === undefined) return key;
@@ -98,9 +100,8 @@ function named(key: string): string {
 }
 
 function parseKey(key: string): Frontend | undefined {
-  const [ipAddress = "", protocol, ports] = key.split(" . ");
+  const [ipAddress = "", protocol, port = "0", endPort = port] = key.split(" . ");
   if (protocol === undefined) return { ipAddress, protocol: undefined, port: 0, endPort: 65535 };
   if (protocol !== "tcp" && protocol !== "udp" && protocol !== "sctp") return undefined;
-  const [port = 0, endPort = port] = (ports ?? "").split("-").map(Number);
-  return { ipAddress, protocol, port, endPort };
+  return { ipAddress, protocol, port: Number(port), endPort: Number(endPort) };
 }

@@ -134,12 +134,8 @@ function sameFrontend(a: Binding, b: Binding | undefined): boolean {
   );
 }
 
-function objectText(
-  { name, kind, type, flags, counter, elements }: NamedObject,
-  counts: ElementCounts,
-): string {
+function objectText({ name, kind, type, counter, elements }: NamedObject, counts: ElementCounts): string {
   const lines = [`	${kind} ${name} {`, `		${type}`];
-  if (flags.length > 0) lines.push(`		flags ${flags.join(",")}`);
   if (counter) lines.push("		counter");
   const texts = counter
     ? elements.map((element) => counted(element, counts.get(`${name} ${element}`)))

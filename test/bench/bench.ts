@@ -12,6 +12,7 @@ import { kill } from "./kill.ts";
 import { latency } from "./latency.ts";
 import { memory } from "./memory.ts";
 import { outage } from "./outage.ts";
+import { replace } from "./replace.ts";
 import { restart } from "./restart.ts";
 import { scale } from "./scale.ts";
 import { traffic } from "./traffic.ts";
@@ -26,6 +27,7 @@ usage: npm run bench [-- PART... [--minutes N] [--times N]]
   clusterip  a new connection through the magic IP ÷ through a ClusterIP of kube-proxy
   handover   a target that rolls with maxSurge under 200 connections a second; --times, default 30
   outage     a target deleted and made anew ÷ the same through a Service of kube-proxy; --times, default 10
+  replace    the table replaced, and targets changed, under load on ranges and whole IPs; --times, default 1000
   restart    the agent restarted, and its table up- and downgraded, under load; --times, default 50
   latency    a pod ready in the API → the first connection that it answers; --times, default 200
   kill       the agent killed (SIGKILL) at random moments of a sync; --times, default 1000
@@ -36,7 +38,7 @@ usage: npm run bench [-- PART... [--minutes N] [--times N]]
                --minutes N   spread them over so many minutes; default 0: ten a second
 
 Without a PART all of them, for about six minutes. It needs root, and is at its best on a machine that does nothing else.
-All but component and traffic start a cluster beside others (MAGIC_IP_CLUSTER=bench, unless another one is named) and remove it.
+All but component, traffic and replace start a cluster beside others (MAGIC_IP_CLUSTER=bench, unless another one is named) and remove it.
 
 exit codes: 0 measured, whatever the figures are but those of hostile · 1 failed, or hostile missed an aim · 2 wrong usage · 130 interrupted`;
 
@@ -68,6 +70,7 @@ const parts: Record<string, (cluster: () => Promise<Cluster>, amount: Amount) =>
   clusterip: async (cluster) => clusterip(await cluster()),
   handover: async (cluster, { times = 30 }) => handover(await cluster(), times),
   outage: async (cluster, { times = 10 }) => outage(await cluster(), times),
+  replace: (_cluster, { times = 1000 }) => replace(times),
   restart: async (cluster, { times = 50 }) => restart(await cluster(), times),
   latency: async (cluster, { times = 200 }) => latency(await cluster(), times),
   kill: (_cluster, { times = 1000 }) => kill(times),

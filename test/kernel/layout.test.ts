@@ -60,6 +60,28 @@ describe.each(["0.1.0"])("the table of version %s", (version) => {
   });
 });
 
+it("ranges of an installation whose sets are those of intervals are known, and their counters kept", async () => {
+  await scene.start("nftables");
+  const ports = [{ port: 8000, endPort: 8010 }];
+  const counted = { packets: 7, bytes: 420 };
+  await scene.node.load(`table inet magic-ip-test.echo {
+    set traffic-ranges4 {
+      type ipv4_addr . inet_proto . inet_service
+      flags interval
+      counter
+      elements = { ${magicIps.IPv4} . tcp . 8000-8010 counter packets ${counted.packets} bytes ${counted.bytes} }
+    }
+  }`);
+  expect(await scene.backend.frontends("test.echo")).toEqual([
+    { ipAddress: magicIps.IPv4, protocol: "tcp", port: 8000, endPort: 8010 },
+  ]);
+  await scene.sync([scene.old], dualStack({ ports }));
+  expect((await scene.backend.counts())[0]?.traffic).toEqual(counted);
+  expect(await scene.backend.frontends("test.echo")).toContainEqual({
+    ...{ ipAddress: magicIps.IPv6, protocol: "tcp", port: 8000, endPort: 8010 },
+  });
+});
+
 describe.each(backendNames)("an agent that starts again, with %s", (backendName) => {
   it("and every change of the configuration fail no connection", async () => {
     await scene.start(backendName);

@@ -80,6 +80,16 @@ describe("the kernel's own listing of", () => {
     expectGolden(golden("everything"), await kernelLists(rulesetOf(pods, everything, bypassing)));
   });
 
+  it("it has no intervals in sets, which the kernel shows later than the rest of a transaction", async () => {
+    // pipapo and rbtree, as the kernel calls them; the others are hashed.
+    expect(await kernelLists(rulesetOf(pods, everything))).not.toContain("interval");
+  });
+
+  it("it can be loaded again, as those do who save the whole ruleset", async () => {
+    const listed = await kernelLists(rulesetOf(pods, everything));
+    expect(await kernelLists(listed)).toBe(listed);
+  });
+
   it("an address that neither the node's processes nor packets from outside are guarded for", async () => {
     const open = config({ hostClients: false, outsideGuard: false, masquerade: "always" });
     expectGolden(golden("open"), await kernelLists(rulesetOf([pod("a")], open)));
