@@ -1,9 +1,11 @@
 import { checks } from "./checks.ts";
 import type { Config } from "./config.ts";
+import type { Dialed } from "./conditions.ts";
+import type { DroppingChain } from "./dropping.ts";
 import type { CommandFault } from "./netfilter/command.ts";
 import type { NodeFacts, Route } from "./node.ts";
 import type { ServiceAddress } from "./taken.ts";
-import type { Dialed, UntrackedRule } from "./untracked.ts";
+import type { EarlyRule } from "./untracked.ts";
 
 /** Something of the node that keeps traffic to a magic IP from its target, or that one should know. */
 export interface Finding {
@@ -21,6 +23,10 @@ export interface Survey {
   /** The flavours of iptables that are installed; only looked for where nft cannot be used. */
   iptables: string[];
   forwarding: Families;
+  /** Pods' interfaces that forward no IPv4 packets although the node does. */
+  notForwarding: string[];
+  /** Ports of bridges that give nothing back to where it came from. */
+  hairpinOff: { bridge: string; ports: string[] }[];
   /** Whether the kernel has the family, and nobody switched it off. */
   ipv6: boolean;
   bridgeNetfilter: NodeFacts["bridgeNetfilter"];
@@ -30,7 +36,7 @@ export interface Survey {
   /** The node's own IPv4 addresses; those of IPv6 are among the routes. */
   addresses: Route[];
   dropping: DroppingChain[];
-  untracked: UntrackedRule[];
+  early: EarlyRule[];
   services: ServiceAddress[];
   /** What others' rules could not be read, a sentence each; undefined: none of them were. */
   unreadable: string[] | undefined;
@@ -47,23 +53,11 @@ export type ToolState =
   /** `lacking`: what of the kernel it asked for in vain. */
   | { works: false; fault: CommandFault; message: string; lacking?: string[] };
 
-/** Somebody's chain that drops what is forwarded unless a rule of it says otherwise. */
-export interface DroppingChain {
-  tool: "nft" | "iptables" | "iptables-legacy";
-  family: "ip" | "ip6" | "inet";
-  table: string;
-  chain: string;
-  /** Whose it is, where names tell. */
-  owner: string | undefined;
-  /** Rules of it that accept what was translated: any, or what was sent to these addresses. */
-  accepted: "all" | string[];
-}
-
 /** The part of a configuration that matters here. */
 export interface Scope {
   dialed: Dialed[];
-  /** Whether an address has nothing but an IPv6 magic IP. Without IPv6 the others still have their IPv4 one. */
-  needsIpv6: boolean;
+  /** Whether an address has a magic IP of this family only. Without the family the others still have their second one. */
+  needs: Families;
   backend: Config["backend"];
   hostClients: boolean;
   masquerade: Config["masquerade"];
@@ -72,7 +66,7 @@ export interface Scope {
 /** The address of all our examples stands for those that nobody told us. */
 const example: Scope = {
   dialed: [{ ipAddress: "169.254.210.210", ports: [] }],
-  needsIpv6: false,
+  needs: { ipv4: true, ipv6: false },
   backend: "auto",
   hostClients: true,
   masquerade: "auto",
@@ -123,10 +117,12 @@ export function scopeOf(config: Config | undefined): Scope {
   const dialed = config.addresses.flatMap(({ ipAddresses, ports }) =>
     ipAddresses.map((ipAddress) => ({ ipAddress, ports })),
   );
+  const some = (ofFamily: (ip: string) => boolean) =>
+    config.addresses.some(({ ipAddresses }) => ipAddresses.every(ofFamily));
   const together = Map.groupBy(dialed, ({ ipAddress }) => ipAddress);
   return {
     ...config,
-    needsIpv6: config.addresses.some(({ ipAddresses }) => ipAddresses.every((ip) => ip.includes(":"))),
+    needs: { ipv4: some((ip) => !ip.includes(":")), ipv6: some((ip) => ip.includes(":")) },
     dialed: [...together].map(([ipAddress, claims]) => ({
       ipAddress,
       // One claim on the whole address is a claim on all its ports.

@@ -21,15 +21,21 @@ const filesIn = (directory: string) =>
 describe("data goes one way", () => {
   const pure = [
     "agent/checks.ts",
+    "agent/conditions.ts",
+    "agent/dataplane.ts",
     "agent/desired.ts",
     "agent/doctor.ts",
+    "agent/dropping.ts",
+    "agent/firewall.ts",
     "agent/flows.ts",
     "agent/metrics.ts",
     "agent/node.ts",
     "agent/pod.ts",
     "agent/status.ts",
+    "agent/switches.ts",
     "agent/taken.ts",
     "agent/target.ts",
+    "agent/tools.ts",
     "agent/untracked.ts",
     ...filesIn("agent/ruleset"),
   ];

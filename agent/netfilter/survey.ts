@@ -2,35 +2,42 @@ import type { Scope, Survey } from "../doctor.ts";
 import { isOn, parseIpv4Addresses } from "../node.ts";
 import type { Command } from "./command.ts";
 import { type Read, readBridgeNetfilter, readRoutes } from "./node.ts";
-import { type OthersRules, readOthersRules } from "./others.ts";
+import { readForwarding, readHairpin } from "./interfaces.ts";
+import { type OthersRules, type Question, readOthersRules } from "./others.ts";
 import { findIptables, probeConntrack, probeNft } from "./probe.ts";
+import { Reader } from "./reader.ts";
 
-/** Looks at all of the node that decides on traffic to a magic IP. Changes nothing; what fails is part of the survey. */
-export async function surveyNode(command: Command, read: Read, { backend, dialed }: Scope): Promise<Survey> {
-  const [nft, conntrack] = [await probeNft(command), await probeConntrack(command)];
-  const needed = !nft.works || backend === "iptables";
-  const [iptables, network, rules] = await Promise.all([
-    needed ? findIptables(command) : [],
-    readNetwork(read),
-    nft.works
-      ? readOthersRules(
-          command,
-          read,
-          dialed.map(({ ipAddress }) => ipAddress),
-        )
-      : noRules,
-  ]);
-  return { nft, conntrack, iptables, ...network, ...rules };
+/**
+ * Looks at all of the node that decides on traffic to a magic IP. Changes nothing; what fails is part of the survey. It takes
+ * at most the reader's time, whatever others have on the node.
+ */
+export async function surveyNode(command: Command, read: Read, scope: Scope): Promise<Survey> {
+  const reader = new Reader(command);
+  const [nft, conntrack] = await Promise.all([probeNft(command), probeConntrack(command)]);
+  const needed = !nft.works || scope.backend === "iptables";
+  const [iptables, network] = await Promise.all([needed ? findIptables(command) : [], readNetwork(read)]);
+  const rules = nft.works ? await readOthersRules(reader, read, questionOf(scope)) : noRules;
+  return {
+    nft,
+    conntrack,
+    iptables,
+    ...network,
+    ...rules,
+    unreadable: nft.works ? reader.unreadable : undefined,
+  };
 }
 
-const noRules: Omit<OthersRules, "unreadable"> & { unreadable: undefined } = {
-  dropping: [],
-  untracked: [],
-  services: [],
-  unreadable: undefined,
-};
+/** nftables translates at -110, before kube-proxy and iptables; iptables' own chains are at -100. */
+function questionOf({ dialed, backend }: Scope): Question {
+  return {
+    ipAddresses: dialed.map(({ ipAddress }) => ipAddress),
+    priority: backend === "iptables" ? -100 : -110,
+  };
+}
 
-type Network = Omit<Survey, "nft" | "conntrack" | "iptables" | keyof OthersRules>;
+const noRules: OthersRules = { dropping: [], early: [], services: [] };
+
+type Network = Omit<Survey, "nft" | "conntrack" | "iptables" | keyof OthersRules | "unreadable">;
 
 async function readNetwork(read: Read): Promise<Network> {
   const sysctl = async (name: string) => read(`/proc/sys/net/${name}`);
@@ -39,13 +46,17 @@ async function readNetwork(read: Read): Promise<Network> {
     isOn(await sysctl("ipv6/conf/all/forwarding")),
     await sysctl("ipv6/conf/all/disable_ipv6"),
   ];
+  const interfaces = interfaceNames((await read("/proc/net/dev")) ?? "");
+  const routes = await readRoutes(read);
   return {
     forwarding: { ipv4, ipv6 },
+    notForwarding: ipv4 ? await readForwarding(read, routes) : [],
+    hairpinOff: await readHairpin(read, interfaces),
     ipv6: disabled !== undefined && !isOn(disabled),
     bridgeNetfilter: await readBridgeNetfilter(read),
     conntrackTable: await readConntrackTable(sysctl),
-    interfaces: interfaceNames((await read("/proc/net/dev")) ?? ""),
-    routes: await readRoutes(read),
+    interfaces,
+    routes,
     addresses: parseIpv4Addresses((await read("/proc/net/fib_trie")) ?? ""),
   };
 }

@@ -49,6 +49,15 @@ describe("a tool of the node", () => {
     expect(message).toContain("SIGSEGV");
   });
 
+  it("may take no more memory than the agent's container has room for, and is named when it needs more", async () => {
+    expect(await command(tool("ulimit -d"), [])).toBe("65536");
+    const { fault, message } = await failureOf(
+      tool("echo 'utils.c:38: Memory allocation failure' >&2; exit 2"),
+    );
+    expect(fault).toBe("MEMORY");
+    expect(message).toMatch(/tool needs more than 64 MiB for what others have on this node$/);
+  });
+
   it("that leaves its output to a child is not waited for, either", async () => {
     const started = performance.now();
     const { fault } = await failureOf(tool("sleep 20 & exit 0"));

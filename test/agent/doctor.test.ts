@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { Config } from "../../agent/config.ts";
 import { findings, report, type Survey, type ToolState } from "../../agent/doctor.ts";
-import { parseChains, servicesOfMap, servicesOfRules } from "../../agent/netfilter/others.ts";
+import { droppedBy } from "../../agent/dropping.ts";
+import { chainCollector } from "../../agent/netfilter/chains.ts";
+import { servicesOfMap, servicesOfRules } from "../../agent/netfilter/services.ts";
 import { parseIpv4Routes, parseIpv6Routes } from "../../agent/node.ts";
 import { address, config } from "./state.ts";
 
@@ -12,6 +14,8 @@ function survey(changes: Partial<Survey> = {}): Survey {
     conntrack: { works: true },
     iptables: [],
     forwarding: { ipv4: true, ipv6: true },
+    notForwarding: [],
+    hairpinOff: [],
     ipv6: true,
     bridgeNetfilter: { ipv4: true, ipv6: true },
     conntrackTable: { count: 10, maximum: 1000 },
@@ -19,7 +23,7 @@ function survey(changes: Partial<Survey> = {}): Survey {
     routes: parseIpv4Routes("\neth0 00000000 010200C0 0003 0 0 0 00000000 0 0 0", true),
     addresses: [],
     dropping: [],
-    untracked: [],
+    early: [],
     services: [],
     unreadable: [],
     ...changes,
@@ -103,6 +107,17 @@ describe("a node without IPv6", () => {
     ]);
   });
 
+  it("or without IPv4 still serves the other half, and cannot serve where it has neither", () => {
+    const both = of("169.254.210.210", "fd00:210::210");
+    const withoutIpv4 = { routes, forwarding: { ipv4: false, ipv6: true } };
+    expect(codes(withoutIpv4, both)).toEqual(["warn FORWARDING_OFF"]);
+    expect(codes(withoutIpv4, of("169.254.210.210"))).toEqual(["fail FORWARDING_OFF"]);
+    expect(codes({ routes, forwarding: { ipv4: false, ipv6: false } }, both)).toEqual([
+      "fail FORWARDING_OFF",
+      "fail IPV6_FORWARDING_OFF",
+    ]);
+  });
+
   it("cannot serve an address that has no other half", () => {
     expect(codes({ routes, ipv6: false }, of("fd00:210::210"))).toEqual(["fail IPV6_OFF"]);
   });
@@ -168,11 +183,48 @@ table ip nat {
 	chain KUBE-SERVICES {
 	}
 }`;
-    expect(parseChains(listing)).toMatchObject([
-      { family: "inet", table: "fw", name: "in", hook: "forward", priority: -10, policy: "drop" },
-      { family: "inet", table: "fw", name: "other", hook: "" },
-      { family: "ip", table: "nat", name: "KUBE-SERVICES", hook: "" },
+    const { chains, take } = chainCollector();
+    for (const line of listing.split("\n")) take(line);
+    expect(chains.base).toMatchObject([
+      {
+        family: "inet",
+        table: "fw",
+        name: "in",
+        type: "filter",
+        hook: "forward",
+        priority: -10,
+        policy: "drop",
+      },
     ]);
+    expect(chains.known).toEqual(new Set(["ip nat KUBE-SERVICES"]));
+    expect(chains.sizes).toEqual(
+      new Map([
+        ["inet fw", 2],
+        ["ip nat", 1],
+      ]),
+    );
+  });
+
+  it.each([
+    [
+      ["jump zones", "reject with icmpx admin-prohibited"],
+      "accept",
+      'its rule "reject with icmpx admin-prohibited"',
+    ],
+    [["counter jump zones"], "drop", "its policy"],
+    [["jump strict"], "accept", 'its rule "drop"'],
+    [["ct status dnat accept", "drop"], "accept", undefined],
+    [["ct state established accept", "accept", "drop"], "drop", undefined],
+    [["iifname eth0 drop"], "accept", undefined],
+  ])("%j under the policy %s drop by %s", (forward, policy, by) => {
+    const chains = new Map([
+      ["forward", forward],
+      ["zones", ["ip saddr 10.0.0.0/8 accept", "return", "drop"]],
+      ["strict", ["ct original ip daddr { 10.0.0.1, 10.0.0.2 } accept", "drop"]],
+    ]);
+    expect(droppedBy("forward", policy, chains)?.by).toBe(by);
+    const accepted = by === 'its rule "drop"' ? ["10.0.0.1", "10.0.0.2"] : [];
+    if (by !== undefined) expect(droppedBy("forward", policy, chains)?.accepted).toEqual(accepted);
   });
 
   it("of kube-proxy name Services' addresses", () => {

@@ -1,5 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { type Dialed, extentOf, untrackedLegacyRules, untrackedRules } from "../../agent/untracked.ts";
+import type { Dialed } from "../../agent/conditions.ts";
+import { parseRules } from "../../agent/netfilter/chains.ts";
+import { earlyLegacyRules } from "../../agent/netfilter/legacy.ts";
+import { type Effect, type Entry, earlyRules, effectsAt, meeting } from "../../agent/untracked.ts";
 
 const dialed: Dialed = {
   ipAddress: "169.254.210.210",
@@ -7,17 +10,22 @@ const dialed: Dialed = {
 };
 
 /** What of it a ruleset of these rules exempts from conntrack. */
-function extents(rules: string[], hook = "prerouting priority -300", other: string[] = []) {
-  const listing = `table inet fw {
-	chain raw {
-		type filter hook ${hook}; policy accept;
-${rules.map((rule) => `\t\t${rule}\n`).join("")}	}
-
-	chain other {
-${other.map((rule) => `\t\t${rule}\n`).join("")}	}
+function extents(rules: string[], place = before, other: string[] = []) {
+  return met("notrack", rules, place, other).map(({ extent }) => extent);
 }
-`;
-  return untrackedRules("inet", "fw", listing).map((rule) => extentOf(rule, dialed));
+
+const before = { type: "filter", hook: "prerouting", priority: -300 };
+
+/** How the rules with this effect meet it. */
+function met(effect: Effect, rules: string[], place = before, other: string[] = []) {
+  const chains = new Map([
+    ["early", rules],
+    ["other", other],
+  ]);
+  const entries: Entry[] = [{ chain: "early", effects: effectsAt(place, -110) }];
+  return earlyRules("inet", "inet fw", entries, chains)
+    .filter((rule) => rule.effect === effect)
+    .map((rule) => meeting(rule, dialed, ["eth0"]));
 }
 
 describe("a rule that exempts from conntrack", () => {
@@ -48,15 +56,21 @@ describe("a rule that exempts from conntrack", () => {
     ['iifname "lo" notrack', "none"],
     ['iifname != "lo" notrack', "all"],
     ['iifname "eth*" notrack', "some"],
+    ['iifname "eth0" notrack', "none"],
+    ["ip saddr 169.254.20.10 udp sport 53 counter notrack", "none"],
+    ["ip saddr 10.96.0.10 tcp sport 8080 notrack", "none"],
+    ["udp sport 53 notrack", "none"],
+    ["udp sport 40000 notrack", "some"],
+    ["ip saddr 0.0.0.0/0 notrack", "all"],
     ["counter xt target CT", "some"],
   ])("by %s exempts %s of what is sent to a magic IP", (rule, extent) => {
     expect(extents([rule])).toEqual([extent]);
   });
 
   it("counts in the output hook too, and only before conntrack looked at the packet", () => {
-    expect(extents(["notrack"], "output priority -300")).toEqual(["all"]);
-    expect(extents(["notrack"], "prerouting priority -150")).toEqual([]);
-    expect(extents(["notrack"], "forward priority -300")).toEqual([]);
+    expect(extents(["notrack"], { ...before, hook: "output" })).toEqual(["all"]);
+    expect(extents(["notrack"], { ...before, priority: -150 })).toEqual([]);
+    expect(extents(["notrack"], { ...before, hook: "forward" })).toEqual([]);
   });
 
   it("is found behind a jump, with the jump's conditions", () => {
@@ -64,6 +78,8 @@ describe("a rule that exempts from conntrack", () => {
     expect(extents(["ip daddr 10.0.0.0/8 jump other"], undefined, ["notrack"])).toEqual(["none"]);
     expect(extents(["ip daddr vmap { 1.1.1.1 : jump other }"], undefined, ["notrack"])).toEqual(["some"]);
     expect(extents(["accept"], undefined, ["notrack"])).toEqual([]);
+    expect(extents(["ip daddr 10.0.0.0/8 accept", "notrack"])).toEqual(["all"]);
+    expect(extents(["ip daddr 169.254.0.0/16 accept", "notrack"])).toEqual(["none"]);
   });
 
   it("may be reached by some only, where a rule before it lets packets off", () => {
@@ -78,7 +94,69 @@ describe("a rule that exempts from conntrack", () => {
 -A PREROUTING ! -d 10.0.0.0/8 -m comment --comment "all but -j ACCEPT" -j LOCAL
 -A OUTPUT -p udp -m multiport --dports 53,8000:8010 -j NOTRACK
 -A LOCAL -s 10.0.0.0/8 -j CT --notrack`;
-    const rules = untrackedLegacyRules("ip", "iptables-legacy", listing);
-    expect(rules.map((rule) => extentOf(rule, dialed))).toEqual(["none", "some", "all"]);
+    const rules = earlyLegacyRules("ip", "iptables-legacy", "raw", listing);
+    expect(rules.map((rule) => meeting(rule, dialed).extent)).toEqual(["none", "some", "all"]);
   });
+
+  it("by a mark of Cilium meets nothing in Cilium's chains, and something unknown elsewhere", () => {
+    const marked = ["meta mark & 0x00000f00 == 0x00000200 notrack"];
+    const chains = new Map([["CILIUM_PRE_raw", marked]]);
+    const [rule] = earlyRules("ip", "ip raw", [{ chain: "CILIUM_PRE_raw", effects: ["notrack"] }], chains);
+    expect(rule && meeting(rule, dialed).extent).toBe("none");
+    expect(met("notrack", marked)).toEqual([{ extent: "some", certain: false, named: false }]);
+    expect(met("notrack", ["ip saddr 10.0.0.0/8 notrack"])).toMatchObject([
+      { extent: "some", certain: true },
+    ]);
+  });
+});
+
+describe("a rule that takes packets before they are translated", () => {
+  it.each([
+    ["ip daddr 169.254.0.0/16 drop", "drop", { extent: "all", named: true }],
+    ["ip daddr 169.254.0.0/16 counter reject with icmp host-unreachable", "drop", { extent: "all" }],
+    ['iifname "eth0" ip daddr 169.254.0.0/16 drop', "drop", { extent: "none" }],
+    [
+      "ip daddr 169.254.0.0/16 ip saddr 10.0.0.0/8 drop",
+      "drop",
+      { extent: "some", certain: true, named: true },
+    ],
+    ["ct state invalid drop", "drop", { extent: "some", certain: false, named: false }],
+    ["ip daddr 169.254.210.210 redirect", "divert", { extent: "all", named: true }],
+    ["ip daddr 169.254.210.210 udp dport 8000-8010 dnat to 10.0.0.1:53", "divert", { extent: "all" }],
+    ["ip daddr 169.254.169.254 tcp dport 80 dnat to 10.0.0.1:80", "divert", { extent: "none" }],
+  ] as const)("%s", (rule, effect, expected) => {
+    expect(met(effect, [rule])).toMatchObject([expected]);
+  });
+
+  it("is looked for before our own translation only", () => {
+    const nat = (priority: number) => ({ type: "nat", hook: "prerouting", priority });
+    const redirect = ["ip daddr 169.254.210.210 redirect"];
+    expect(met("divert", redirect, nat(-150))).toHaveLength(1);
+    expect(met("divert", redirect, nat(-100))).toEqual([]);
+    expect(met("drop", ["drop"], { ...before, priority: -99 })).toEqual([]);
+  });
+
+  it("is none of a magic IP", () => {
+    expect(met("drop", ["jump MAGICIP-0123-in"], before)).toEqual([]);
+  });
+});
+
+it("a listing of nft gives the rules of each chain", () => {
+  const listing = `table inet fw {
+\tset hosts {
+\t\ttype ipv4_addr
+\t}
+
+\tchain raw {
+\t\ttype filter hook prerouting priority -300; policy accept;
+\t\tnotrack
+\t}
+
+\tchain other {
+\t}
+}`;
+  expect([...parseRules(listing)]).toEqual([
+    ["raw", ["notrack"]],
+    ["other", []],
+  ]);
 });

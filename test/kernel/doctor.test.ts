@@ -3,78 +3,28 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Config } from "../../agent/config.ts";
-import type { Finding } from "../../agent/doctor.ts";
+import { beforeEach, describe, expect, it } from "vitest";
 import { type Command, command } from "../../agent/netfilter/command.ts";
-import { type Read, readNodeFacts } from "../../agent/netfilter/node.ts";
-import { doctor, preflight } from "../../agent/preflight.ts";
-import { config } from "../agent/state.ts";
-import { ensurePackages } from "../support/debian.ts";
+import { readNodeFacts } from "../../agent/netfilter/node.ts";
+import { doctor } from "../../agent/preflight.ts";
+import {
+  addPods,
+  dial,
+  examineNodes,
+  found,
+  inside,
+  load,
+  magicIp,
+  magicIp6,
+  name,
+  named,
+  onNode,
+  read,
+  sh,
+  wanted,
+} from "./examined.ts";
 
-const magicIp = "169.254.210.210";
-const magicIp6 = "fd00:210::210";
-const name = `mipdoc${process.pid}`;
-const inside = `--net=/run/netns/${name}`;
-
-/** Runs a tool in the namespace that stands for the node. */
-const onNode: Command = (file, args, input) => command("nsenter", [inside, file, ...args], input);
-
-const read: Read = async (path) => {
-  const { stdout, exitCode } = await execa("nsenter", [inside, "cat", path], {
-    reject: false,
-    stripFinalNewline: false,
-  });
-  return exitCode === 0 ? stdout : undefined;
-};
-
-/** What was made, to be taken away after each test. */
-const namespaces: string[] = [];
-
-async function addNamespace(namespace: string): Promise<void> {
-  await execa("ip", ["netns", "add", namespace]);
-  namespaces.push(namespace);
-}
-
-const sh = (script: string) => execa("nsenter", [inside, "sh", "-ec", script]);
-
-/** A configuration of one address with the port 80 of TCP, and with these fields changed. */
-function wanted(changes: Partial<Config> = {}, ...ipAddresses: string[]): Config {
-  const made = config();
-  const addresses = made.addresses.map((address) => ({
-    ...address,
-    ipAddresses: ipAddresses.length === 0 ? [magicIp] : ipAddresses,
-    ports: address.ports.slice(0, 1),
-  }));
-  return { ...made, addresses, ...changes };
-}
-
-async function found(changed: Config = wanted(), by: Command = onNode): Promise<Finding[]> {
-  return preflight(changed, by, read);
-}
-
-const named = (findings: Finding[], code: string) => findings.filter((finding) => finding.code === code);
-
-beforeAll(() => ensurePackages(["nftables", "conntrack", "iproute2", "iptables"]));
-
-beforeEach(async () => {
-  await addNamespace(name);
-  await sh(`
-    ip link set lo up
-    ip link add uplink type veth peer name outside
-    ip address add 192.0.2.10/24 dev uplink
-    ip address add fd00:192::10/64 dev uplink nodad
-    ip link set uplink up
-    ip link set outside up
-    ip route add default via 192.0.2.1
-    ip -6 route add default via fd00:192::1
-    sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
-    sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1`);
-});
-
-afterEach(async () => {
-  for (const namespace of namespaces.splice(0)) await execa("ip", ["netns", "delete", namespace]);
-});
+examineNodes();
 
 describe("a node on which all is well", () => {
   it("has no finding, for both families, and the check changes nothing and does not take long", async () => {
@@ -345,8 +295,8 @@ describe("an address that somebody has already", () => {
 });
 
 describe("an agent", () => {
-  const withoutNetAdmin: Command = (file, args, input) =>
-    command("nsenter", [inside, "setpriv", "--bounding-set=-net_admin", file, ...args], input);
+  const withoutNetAdmin: Command = (file, args, ...rest) =>
+    command("nsenter", [inside, "setpriv", "--bounding-set=-net_admin", file, ...args], ...rest);
 
   it("without the capability NET_ADMIN is told so, once", async () => {
     expect(await found(wanted(), withoutNetAdmin)).toMatchObject([
@@ -356,8 +306,8 @@ describe("an agent", () => {
 
   it("without NET_RAW cannot read iptables-legacy, and says no more than that", async () => {
     await sh("iptables-legacy -P FORWARD DROP");
-    const withoutNetRaw: Command = (file, args, input) =>
-      command("nsenter", [inside, "setpriv", "--bounding-set=-net_raw", file, ...args], input);
+    const withoutNetRaw: Command = (file, args, ...rest) =>
+      command("nsenter", [inside, "setpriv", "--bounding-set=-net_raw", file, ...args], ...rest);
     expect(await found(wanted(), withoutNetRaw)).toMatchObject([
       {
         code: "RULES_UNREADABLE",
@@ -385,39 +335,13 @@ describe("an agent", () => {
 
   it("whose nft crashes on somebody's table reads the others'", async () => {
     const nft = await tool('case "$*" in *"list table ip raw"*) kill -SEGV $$;; esac; exec nft "$@"');
-    const crashing: Command = (file, args, input) => onNode(file === "nft" ? nft : file, args, input);
+    const crashing: Command = (file, args, ...rest) => onNode(file === "nft" ? nft : file, args, ...rest);
     await sh("iptables-nft -t raw -A PREROUTING -j CT --notrack; iptables-nft -P FORWARD DROP");
     const findings = await found(wanted(), crashing);
     expect(findings.map(({ code }) => code)).toEqual(["FORWARD_POLICY_DROP", "RULES_UNREADABLE"]);
     expect(findings[1]?.message).toContain("the table ip raw: ");
   });
 });
-
-async function load(ruleset: string): Promise<void> {
-  await onNode("nft", ["-f", "-"], ruleset);
-}
-
-/** Connects to port 80 and says how that ended. */
-async function dial(ip: string, from = name): Promise<string> {
-  const script = `const s = require("node:net").connect({ host: "${ip}", port: 80, timeout: 700 });
-    const end = (how) => { console.log(how); process.exit(); };
-    s.on("connect", () => end("connected")).on("timeout", () => end("timeout")).on("error", ({ code }) => end(code));`;
-  return (await execa("nsenter", [`--net=/run/netns/${from}`, process.execPath, "-e", script])).stdout;
-}
-
-/** Two pods behind routed interfaces. */
-async function addPods(): Promise<void> {
-  for (const [pod, net] of [
-    ["a", "10.1.0"],
-    ["b", "10.2.0"],
-  ]) {
-    await addNamespace(`${name}${pod}`);
-    await sh(`ip link add v${pod} type veth peer name eth0 netns ${name}${pod}
-      ip address add ${net}.1/24 dev v${pod}; ip link set v${pod} up`);
-    const setup = `ip link set lo up; ip address add ${net}.2/24 dev eth0; ip link set eth0 up; ip route add default via ${net}.1`;
-    await execa("nsenter", [`--net=/run/netns/${name}${pod}`, "sh", "-ec", setup]);
-  }
-}
 
 async function tool(script: string): Promise<string> {
   const file = join(await mkdtemp(join(tmpdir(), "magic-ip-")), "tool");
