@@ -61,7 +61,6 @@ const permissionIntervals = { minimum: 5_000, maximum: 1_800_000, retry: 5_000 }
 /**
  * Keeps the node's magic IPs in step until the signal aborts. Nothing in the kernel is touched before every selector
  * was listed once, and nothing is removed at the end unless the whole installation goes.
- * @throws {HealthPortError}
  */
 export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<void> {
   const { config, home, api, backend } = agent;
@@ -70,12 +69,8 @@ export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<
     backend.frontends(config.instance).catch(() => []),
   ]);
   const status = new Status(backend.name, since);
-  const source = { report: () => status.report(), counts: () => backend.counts() };
-  const health = await serveHealth(config.healthPort, source);
-  const metrics =
-    config.metricsPort === undefined
-      ? undefined
-      : serveMetrics(config.metricsPort, source, metricsTrouble(status, agent.log), signal);
+  const served = new AbortController();
+  const serving = serve(agent, status, served.signal);
   // Before the pods are asked for, so that one connection serves for both and for the watch after them.
   const permission = new Permission(api, home);
   const mayAsk = () => permission.ask(AbortSignal.any([signal, AbortSignal.timeout(2_000)]));
@@ -88,15 +83,16 @@ export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<
   stopped.abort();
   await Promise.all([finished, asking.stop()]);
   await leave(agent, permission.granted);
-  await metrics;
-  health.close();
+  served.abort();
+  await serving;
 }
 
 /** Rules of an agent before us serve on until the pods are known, however long the API server is away. */
 async function rulesSince({ backend, config, log }: AgentParts): Promise<Date | undefined> {
   const seconds = await backend.writeTime(config.instance).catch(() => undefined);
-  if (seconds === undefined) return undefined;
-  const since = new Date(seconds * 1000);
+  const since = new Date((seconds ?? Number.NaN) * 1000);
+  // Also where another version, or another hand, wrote what is no time.
+  if (Number.isNaN(since.getTime())) return undefined;
   const minutes = Math.max(0, Math.round((Date.now() - since.getTime()) / 60_000));
   log.info(
     `rules of this installation are there, last changed ${minutes} min ago: they stay until the pods are known`,
@@ -163,13 +159,33 @@ async function keepInStep(agent: AgentParts, { status, before }: Start, signal: 
   await Promise.all([rules, inspections, flows, checks].map((schedule) => schedule.stop()));
 }
 
-/** The addresses work without /metrics, so it is no reason to be unready. */
-function metricsTrouble(status: Status, log: Logger): (message: string | undefined) => void {
+/** The health endpoints, and /metrics on its port; a port that cannot be had keeps nothing else from being done. */
+async function serve(agent: AgentParts, status: Status, signal: AbortSignal): Promise<void> {
+  const { config, backend, log } = agent;
+  const source = { report: () => status.report(), counts: () => backend.counts() };
+  const unanswered = new Set<string>();
+  const failed = (error: unknown) => {
+    const { message } = error as Error;
+    if (!unanswered.has(message)) log.error({ err: error }, "a health endpoint could not answer");
+    // A message may carry what changes each time.
+    if (unanswered.size > 100) unanswered.clear();
+    unanswered.add(message);
+  };
+  const health = portTrouble(status, log, "health", "the health endpoints are served now");
+  const metrics = portTrouble(status, log, "metrics", "/metrics is served now");
+  const { healthPort, metricsPort } = config;
+  await Promise.all([
+    serveHealth({ port: healthPort, source, trouble: health, failed }, signal),
+    metricsPort && serveMetrics({ port: metricsPort, source, trouble: metrics, failed }, signal),
+  ]);
+}
+
+/** The addresses work without the port, so it is no reason to be unready. */
+function portTrouble(status: Status, log: Logger, part: string, served: string) {
   let was: string | undefined;
-  return (message) => {
-    if (status.trouble("metrics", message) && message !== undefined)
-      log.warn(`${message}; it is tried again`);
-    if (message === undefined && was !== undefined) log.info("/metrics is served now");
+  return (message: string | undefined): void => {
+    if (status.trouble(part, message) && message !== undefined) log.warn(`${message}; it is tried again`);
+    if (message === undefined && was !== undefined) log.info(served);
     was = message;
   };
 }

@@ -1,18 +1,7 @@
-import { createServer, type Server } from "node:http";
-import { setTimeout as delay } from "node:timers/promises";
+import { type Answer, listen, plain } from "./listener.ts";
 import { metricsText } from "./metrics.ts";
 import type { BindingCount } from "./netfilter/backend.ts";
 import type { Report } from "./status.ts";
-
-/** The port that the health endpoints need is taken. */
-export class HealthPortError extends Error {
-  override name = "HealthPortError";
-  readonly code = "HEALTH_PORT_IN_USE";
-
-  constructor(port: number, cause: unknown) {
-    super(`port ${port} on 127.0.0.1 is in use on this node: set healthPort to a free one`, { cause });
-  }
-}
 
 /** What the endpoints tell. */
 export interface HealthSource {
@@ -21,81 +10,59 @@ export interface HealthSource {
   counts(): Promise<BindingCount[]>;
 }
 
-/**
- * Serves `/livez` (the process answers), `/readyz` (200 when ready, else 503; the body says why, and what each binding
- * leads to) and `/metrics` (Prometheus) on loopback only: the agent is on the host network.
- * @throws {HealthPortError}
- */
-export function serveHealth(port: number, source: HealthSource): Promise<Server> {
-  const server = createServer((request, response) => {
-    void answer(request.url, source).then(([status, type, body]) =>
-      response.writeHead(status, { "content-type": type }).end(body),
-    );
-  });
-  return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) =>
-      reject(error.code === "EADDRINUSE" ? new HealthPortError(port, error) : error),
-    );
-    server.listen(port, "127.0.0.1", () => resolve(server));
-  });
+/** Where the endpoints are, and who is told of them. */
+export interface Endpoints {
+  port: number;
+  source: HealthSource;
+  /** Told why the port cannot be had, each time that it is tried, and of the end of it (undefined). */
+  trouble(message: string | undefined): void;
+  /** An answer could not be made. */
+  failed(error: unknown): void;
+  /** Milliseconds before a port that could not be had is tried again. */
+  retry?: number;
 }
 
-/** Milliseconds before a port that could not be had is tried again. */
-const comeBack = 10_000;
+/** Milliseconds that an answer serves whoever asks: metrics ask the kernel, a report of many bindings is long. */
+const freshness = { metrics: 1_000, report: 100 };
 
-/** Milliseconds that an answer to the network serves: each asks the kernel, and anybody may ask. */
-const freshness = 1_000;
-
-/** Connections of the network at a time; Prometheus has one. */
-const mostConnections = 32;
+/**
+ * Serves `/livez` (the process answers), `/readyz` (200 when ready, else 503; the body says why, and what each binding
+ * leads to) and `/metrics` (Prometheus) on loopback only, until the signal aborts: the agent is on the host network. A
+ * port that cannot be had keeps no rule from being in step; it is tried again.
+ */
+export async function serveHealth(endpoints: Endpoints, signal: AbortSignal): Promise<void> {
+  const { port, source, trouble, failed, retry = 1_000 } = endpoints;
+  const metrics = reused(() => metricsAnswer(source), freshness.metrics);
+  const readiness = reused(async () => readinessAnswer(source.report()), freshness.report);
+  const answer = async (path: string): Promise<Answer> => {
+    if (path === "/livez") return plain(200, "ok\n");
+    if (path === "/readyz") return await readiness();
+    if (path === "/metrics") return await metrics();
+    return plain(404, "/livez, /readyz or /metrics\n");
+  };
+  const opened = () => trouble(undefined);
+  const refused = (error: NodeJS.ErrnoException) => trouble(healthTrouble(port, error));
+  await listen({ port, host: "127.0.0.1", retry, answer, opened, refused, failed }, signal);
+}
 
 /**
  * Serves `/metrics`, and nothing else, at this port of every address of the node, IPv4 and IPv6, until the signal aborts.
- * A port that cannot be had harms nothing: `trouble` is told why, and of the end of it, and the port is tried again.
+ * A port that cannot be had harms nothing and is tried again.
  */
-export async function serveMetrics(
-  port: number,
-  source: HealthSource,
-  trouble: (message: string | undefined) => void,
-  signal: AbortSignal,
-  retry = comeBack,
-): Promise<void> {
-  const latest = reused(() => metrics(source), freshness);
-  while (!signal.aborted) {
-    try {
-      await openToNetwork(port, latest, signal, () => trouble(undefined));
-    } catch (error) {
-      trouble(metricsTrouble(port, error as NodeJS.ErrnoException));
-      await delay(retry, undefined, { signal }).catch(() => {});
-    }
-  }
+export async function serveMetrics(endpoints: Endpoints, signal: AbortSignal): Promise<void> {
+  const { port, source, trouble, failed, retry = 10_000 } = endpoints;
+  const metrics = reused(() => metricsAnswer(source), freshness.metrics);
+  const answer = async (path: string): Promise<Answer> =>
+    path === "/metrics" ? await metrics() : plain(404, "/metrics\n");
+  const opened = () => trouble(undefined);
+  const refused = (error: NodeJS.ErrnoException) => trouble(metricsTrouble(port, error));
+  await listen({ port, host: undefined, retry, answer, opened, refused, failed }, signal);
 }
 
-/** Resolves when the signal aborts. */
-function openToNetwork(
-  port: number,
-  text: () => Promise<string>,
-  signal: AbortSignal,
-  opened: () => void,
-): Promise<void> {
-  const server = createServer((request, response) => {
-    if (request.url !== "/metrics") response.writeHead(404).end("/metrics\n");
-    else void text().then((body) => response.writeHead(200, { "content-type": metricsType }).end(body));
-  });
-  server.maxConnections = mostConnections;
-  return new Promise((resolve, reject) => {
-    const close = () => {
-      server.close(() => resolve());
-      server.closeAllConnections();
-    };
-    server.once("error", (error) => {
-      signal.removeEventListener("abort", close);
-      reject(error);
-    });
-    signal.addEventListener("abort", close, { once: true });
-    // Without an address Node.js takes both families, or IPv4 where the kernel has no IPv6.
-    server.listen(port, opened);
-  });
+function healthTrouble(port: number, error: NodeJS.ErrnoException): string {
+  const what = `port ${port} on 127.0.0.1, for the health endpoints,`;
+  if (error.code !== "EADDRINUSE") return `${what} cannot be had: ${error.message}`;
+  return `${what} is in use on this node: free it (ss -ltnp names the process), or set healthPort to another`;
 }
 
 function metricsTrouble(port: number, error: NodeJS.ErrnoException): string {
@@ -106,37 +73,29 @@ function metricsTrouble(port: number, error: NodeJS.ErrnoException): string {
   return `port ${port} for /metrics ${reason}`;
 }
 
-/** What was made at most `milliseconds` ago, or is just being made. */
+/** What was made at most `milliseconds` ago, or is just being made, however long that takes. */
 function reused<T>(make: () => Promise<T>, milliseconds: number): () => Promise<T> {
-  let last: { made: Promise<T>; at: number } | undefined;
+  let last: { made: Promise<T>; until: number } | undefined;
   return () => {
-    if (last === undefined || performance.now() - last.at > milliseconds)
-      last = { made: make(), at: performance.now() };
-    return last.made;
+    if (last !== undefined && performance.now() < last.until) return last.made;
+    const next = { made: make(), until: Number.POSITIVE_INFINITY };
+    const done = () => {
+      next.until = performance.now() + milliseconds;
+    };
+    next.made.then(done, done);
+    last = next;
+    return next.made;
   };
 }
 
-const metricsType = "text/plain; version=0.0.4";
-
-type Answer = [status: number, type: string, body: string];
-
-async function answer(url: string | undefined, source: HealthSource): Promise<Answer> {
-  switch (url) {
-    case "/livez":
-      return [200, "text/plain", "ok\n"];
-    case "/readyz": {
-      const report = source.report();
-      return [report.ready ? 200 : 503, "application/json", `${JSON.stringify(report, null, 2)}\n`];
-    }
-    case "/metrics":
-      return [200, metricsType, await metrics(source)];
-    default:
-      return [404, "text/plain", "/livez, /readyz or /metrics\n"];
-  }
+function readinessAnswer(report: Report): Answer {
+  const body = Buffer.from(`${JSON.stringify(report, null, 2)}\n`);
+  return { status: report.ready ? 200 : 503, type: "application/json", body };
 }
 
 /** The kernel's counters are left out while they cannot be read; the report says why. */
-async function metrics(source: HealthSource): Promise<string> {
+async function metricsAnswer(source: HealthSource): Promise<Answer> {
   const counts = await source.counts().catch((): BindingCount[] => []);
-  return metricsText(source.report(), counts);
+  const body = Buffer.from(metricsText(source.report(), counts));
+  return { status: 200, type: "text/plain; version=0.0.4", body };
 }

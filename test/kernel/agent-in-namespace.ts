@@ -30,10 +30,16 @@ export class AgentInNamespace {
   #network = "";
 
   /** Whether `monitored` or not, it looks at the rules every few seconds. `given` is part of its configuration. */
-  static async start({ monitored, given = {}, api = onePod }: Start): Promise<AgentInNamespace> {
+  static async start({
+    monitored,
+    given = {},
+    api = onePod,
+    nodeBefore = "",
+  }: Start): Promise<AgentInNamespace> {
     await ensurePackages(["nftables", "conntrack", "iproute2"]);
     const agent = new AgentInNamespace();
     await agent.namespaces.add("node");
+    await agent.namespaces.in("node", ["nft", "-f", "-"], { input: nodeBefore });
     agent.#tools = await mkdtemp(join(tmpdir(), "magic-ip-tools-"));
     agent.#port = await freePort();
     await agent.#run(monitored, config({ healthPort: agent.#port, ...given }), api);
@@ -132,6 +138,8 @@ interface Start {
   monitored: boolean;
   given?: Record<string, unknown>;
   api?: Api;
+  /** What nft is given before the agent starts. */
+  nodeBefore?: string;
 }
 
 /** An API server with one pod, which never changes. */

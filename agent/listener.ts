@@ -1,0 +1,184 @@
+import { STATUS_CODES } from "node:http";
+import { createServer, type Server, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+
+/** What a request gets. A body is bytes, which connections share while they are sent; a text would be copied for each. */
+export interface Answer {
+  status: number;
+  type: string;
+  body: Buffer;
+}
+
+export interface Listening {
+  port: number;
+  /** undefined: every address of the node, IPv4 and IPv6. */
+  host: string | undefined;
+  /** Milliseconds before a port that could not be had is tried again. */
+  retry: number;
+  answer(path: string): Promise<Answer>;
+  /** The port is listened on. */
+  opened(): void;
+  /** The port cannot be had. */
+  refused(error: NodeJS.ErrnoException): void;
+  /** An answer could not be made. */
+  failed(error: unknown): void;
+}
+
+/** Connections at a time. A kubelet and Prometheus have one each; what anybody may open has to be bounded. */
+const mostConnections = 16;
+
+/** Milliseconds from the beginning of a connection to the end of its request's header, and from there to its end. */
+const patience = { header: 2_000, answer: 10_000 };
+
+/** Bytes of a request's header: Prometheus sends 400, and 1,100 more where it sends a service account's token. */
+const longestHeader = 2_048;
+
+/**
+ * Answers GET and HEAD at this port until the signal aborts. A port that cannot be had is tried again; an answer that
+ * cannot be made is a 500.
+ *
+ * Who may connect cannot be chosen, so what one connection and all of them may cost is bounded: one request each, of which
+ * only the header is read, and when one more comes than there may be, the oldest that waits for its peer is reset. A
+ * kubelet's probe sends its request at once, and is answered before so many others came. Node's HTTP server is not used
+ * because it builds every request that one read of 64 kB holds: 1,000 connections with 1,000 requests each kept it from
+ * any other work for more than a minute.
+ */
+export async function listen(listening: Listening, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await open(listening, signal);
+    } catch (error) {
+      listening.refused(error as NodeJS.ErrnoException);
+      await delay(listening.retry, undefined, { signal }).catch(() => {});
+    }
+  }
+}
+
+/** Resolves when the signal aborts; rejects when the port cannot be had. */
+function open(listening: Listening, signal: AbortSignal): Promise<void> {
+  const connections = new Connections();
+  const server: Server = createServer((socket) => void converse(socket, connections, listening));
+  return new Promise((resolve, reject) => {
+    const close = () => {
+      server.close(() => resolve());
+      connections.resetAll();
+    };
+    // Also later ones: a connection that could not be accepted, for want of a file descriptor, is its peer's loss.
+    server.on("error", (error) => {
+      if (server.listening) return;
+      signal.removeEventListener("abort", close);
+      reject(error);
+    });
+    signal.addEventListener("abort", close, { once: true });
+    // Without an address Node.js takes both families, or IPv4 where the kernel has no IPv6.
+    server.listen({ port: listening.port, host: listening.host }, listening.opened);
+  });
+}
+
+/** One request and its answer. */
+async function converse(socket: Socket, connections: Connections, listening: Listening): Promise<void> {
+  // A peer that goes, or is reset, needs no more.
+  socket.on("error", () => {});
+  connections.take(socket);
+  const header = await headerOf(socket);
+  connections.owe(socket);
+  const [, method, path = ""] = /^(GET|HEAD) (\/\S*) HTTP\/1\.[01]\r\n/.exec(header) ?? [];
+  const answer = method === undefined ? malformed : await answerTo(path, listening);
+  connections.paid(socket);
+  socket.write(headOf(answer));
+  if (method !== "HEAD") socket.write(answer.body);
+  socket.destroySoon();
+}
+
+/** The header of the first request; what is malformed or too long comes as it is. */
+function headerOf(socket: Socket): Promise<string> {
+  return new Promise((resolve) => {
+    let header = "";
+    socket.on("data", (bytes: Buffer) => {
+      header += bytes.toString("latin1", 0, longestHeader + 1 - header.length);
+      const end = header.indexOf("\r\n\r\n");
+      if (end < 0 && header.length <= longestHeader) return;
+      socket.removeAllListeners("data").pause();
+      resolve(end < 0 ? "" : header.slice(0, end + 2));
+    });
+  });
+}
+
+async function answerTo(path: string, { answer, failed }: Listening): Promise<Answer> {
+  try {
+    return await answer(path);
+  } catch (error) {
+    failed(error);
+    return plain(500, "the agent cannot say; see its log\n");
+  }
+}
+
+/** An answer for people. */
+export function plain(status: number, text: string): Answer {
+  return { status, type: "text/plain", body: Buffer.from(text) };
+}
+
+const malformed = plain(400, `a GET of HTTP/1.1 with a header of at most ${longestHeader} bytes\n`);
+
+function headOf({ status, type, body }: Answer): string {
+  return [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    `content-type: ${type}`,
+    `content-length: ${body.length}`,
+    "connection: close",
+    "\r\n",
+  ].join("\r\n");
+}
+
+interface Connection {
+  /** Whether it waits for us, not for its peer. */
+  owed: boolean;
+  timer: NodeJS.Timeout;
+}
+
+/** The connections of a server, the oldest first. */
+class Connections {
+  readonly #open = new Map<Socket, Connection>();
+
+  take(socket: Socket): void {
+    if (this.#open.size >= mostConnections) this.#reset(this.#oldest());
+    this.#open.set(socket, { owed: false, timer: setTimeout(() => this.#reset(socket), patience.header) });
+    socket.once("close", () => this.#forget(socket));
+  }
+
+  /** Its request is there. */
+  owe(socket: Socket): void {
+    const connection = this.#open.get(socket);
+    if (connection === undefined) return;
+    connection.owed = true;
+    clearTimeout(connection.timer);
+    connection.timer = setTimeout(() => this.#reset(socket), patience.answer);
+  }
+
+  /** Its answer is there; the peer has to take it. */
+  paid(socket: Socket): void {
+    const connection = this.#open.get(socket);
+    if (connection !== undefined) connection.owed = false;
+  }
+
+  resetAll(): void {
+    for (const socket of this.#open.keys()) this.#reset(socket);
+  }
+
+  #oldest(): Socket | undefined {
+    const all = [...this.#open];
+    return (all.find(([, { owed }]) => !owed) ?? all[0])?.[0];
+  }
+
+  /** Without a handshake: a peer that does not read, or does not close, would keep memory of the kernel. */
+  #reset(socket: Socket | undefined): void {
+    if (socket === undefined) return;
+    this.#forget(socket);
+    socket.resetAndDestroy();
+  }
+
+  #forget(socket: Socket): void {
+    clearTimeout(this.#open.get(socket)?.timer);
+    this.#open.delete(socket);
+  }
+}
