@@ -5,7 +5,7 @@ import type { Config } from "./config.ts";
 import { departure, type Home, Permission } from "./departure.ts";
 import type { Frontend, Problem } from "./desired.ts";
 import type { Finding } from "./doctor.ts";
-import { postEvent } from "./event.ts";
+import { type Event, postEvent } from "./event.ts";
 import { Examination } from "./examination.ts";
 import { serveHealth, serveMetrics } from "./health.ts";
 import type { Backend } from "./netfilter/backend.ts";
@@ -34,6 +34,8 @@ export interface AgentParts {
   nodeFacts(): Promise<NodeFacts>;
   /** What on this node would make traffic fail. */
   examine(): Promise<Finding[]>;
+  /** The health port is this process's own, and so whatever a kubelet hears from it until the process ends. */
+  holdsHealthPort?(): void;
   log: Logger;
 }
 
@@ -163,30 +165,52 @@ async function keepInStep(agent: AgentParts, { status, before }: Start, signal: 
 async function serve(agent: AgentParts, status: Status, signal: AbortSignal): Promise<void> {
   const { config, backend, log } = agent;
   const source = { report: () => status.report(), counts: () => backend.counts() };
-  const unanswered = new Set<string>();
-  const failed = (error: unknown) => {
-    const { message } = error as Error;
-    if (!unanswered.has(message)) log.error({ err: error }, "a health endpoint could not answer");
-    // A message may carry what changes each time.
-    if (unanswered.size > 100) unanswered.clear();
-    unanswered.add(message);
+  const failed = (error: unknown) => log.error({ err: error }, "a health endpoint could not answer");
+  const metrics = portTrouble({ status, log, part: "metrics", served: "/metrics is served now" });
+  const health = portTrouble({
+    ...{ status, log, part: "health", served: "the health endpoints are served now" },
+    lasting: (message) => post(agent, { reason: "MagicIpHealthPort", message }),
+  });
+  const toldHealth = (message: string | undefined) => {
+    health(message);
+    if (message === undefined) agent.holdsHealthPort?.();
   };
-  const health = portTrouble(status, log, "health", "the health endpoints are served now");
-  const metrics = portTrouble(status, log, "metrics", "/metrics is served now");
   const { healthPort, metricsPort } = config;
   await Promise.all([
-    serveHealth({ port: healthPort, source, trouble: health, failed }, signal),
+    serveHealth({ port: healthPort, source, trouble: toldHealth, failed }, signal),
     metricsPort && serveMetrics({ port: metricsPort, source, trouble: metrics, failed }, signal),
   ]);
 }
 
+/** A port that this process would listen on. */
+interface PortTold {
+  status: Status;
+  log: Logger;
+  part: string;
+  /** The log's words when it is had after all. */
+  served: string;
+  /** Called once for a trouble that lasts longer than an agent that ends holds its port beside the next. */
+  lasting?(message: string): void;
+}
+
+/** Milliseconds. */
+const lastingTrouble = 10_000;
+
 /** The addresses work without the port, so it is no reason to be unready. */
-function portTrouble(status: Status, log: Logger, part: string, served: string) {
-  let was: string | undefined;
+function portTrouble({ status, log, part, served, lasting }: PortTold) {
+  let since: number | undefined;
+  let posted = false;
   return (message: string | undefined): void => {
     if (status.trouble(part, message) && message !== undefined) log.warn(`${message}; it is tried again`);
-    if (message === undefined && was !== undefined) log.info(served);
-    was = message;
+    if (message === undefined) {
+      if (since !== undefined) log.info(served);
+      [since, posted] = [undefined, false];
+      return;
+    }
+    since ??= performance.now();
+    if (posted || performance.now() - since < lastingTrouble) return;
+    posted = true;
+    lasting?.(message);
   };
 }
 
@@ -201,10 +225,14 @@ function podListener(changed: () => void, status: Status, log: Logger): PodListe
   };
 }
 
+function tell(agent: AgentParts, { message }: Problem): void {
+  agent.log.error(message);
+  post(agent, { reason: "MagicIpConflict", message });
+}
+
 /** The log and the readiness say it in any case. */
-function tell({ api, home, nodeName, log }: AgentParts, { message }: Problem): void {
-  log.error(message);
-  postEvent(api, home, nodeName, { reason: "MagicIpConflict", message }).catch((error: unknown) =>
+function post({ api, home, nodeName, log }: AgentParts, event: Event): void {
+  postEvent(api, home, nodeName, event).catch((error: unknown) =>
     log.debug({ err: error }, "the event could not be posted"),
   );
 }

@@ -205,6 +205,8 @@ async function run(config: Config, node: string, env: NodeJS.ProcessEnv): Promis
     monitor: backend.name === "nftables" ? new Monitor(config.instance) : undefined,
     nodeFacts,
     examine,
+    // The chart's startup probe reads it in /proc/1/comm, where no process but this one can write it.
+    holdsHealthPort: () => void (process.title = "magic-ip-agent"),
     log,
   };
   await runAgent({ ...parts, conntrack: new Conntrack() }, ending.signal);

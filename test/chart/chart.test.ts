@@ -185,16 +185,13 @@ describe("the agent's pod", () => {
     expect(podSpec(await render({ values: oneAddress({}, { affinity: own }) })).affinity).toEqual(own);
   });
 
-  it("is probed on the node's loopback, at the port in its configuration", async () => {
+  it("is probed on the node's loopback, at the port in its configuration, once it says that it holds that", async () => {
     const manifests = await render({ values: oneAddress() });
     const { startupProbe, livenessProbe, readinessProbe, ports } = container(manifests);
     const { healthPort } = config(manifests);
     const at = (path: string) => ({ host: "127.0.0.1", port: healthPort, path });
-    expect([startupProbe.httpGet, livenessProbe.httpGet, readinessProbe.httpGet]).toEqual([
-      at("/livez"),
-      at("/livez"),
-      at("/readyz"),
-    ]);
+    expect([livenessProbe.httpGet, readinessProbe.httpGet]).toEqual([at("/livez"), at("/readyz")]);
+    expect(startupProbe.exec.command).toEqual(["grep", "-qx", "magic-ip-agent", "/proc/1/comm"]);
     expect(ports).toBeUndefined();
   });
 

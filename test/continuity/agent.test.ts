@@ -1,4 +1,4 @@
-import { readdir, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ensurePackages } from "../support/debian.ts";
@@ -30,6 +30,10 @@ beforeEach(async () => {
   agent = await stage.startAgent();
   await ready(agent);
   await served("a");
+});
+
+it("an agent that holds its health port has the name that the chart's startup probe looks for", async () => {
+  expect(await readFile(`/proc/${agent.pid}/comm`, "utf8")).toBe("magic-ip-agent\n");
 });
 
 describe("an agent that ends", () => {

@@ -23,6 +23,8 @@ export type Tool = "nft" | "conntrack";
 /** The agent with one pod as target, in an empty network namespace, with tools that can be made to fail. */
 export class AgentInNamespace {
   readonly namespaces = new Namespaces();
+  /** Whether it said so. */
+  holdsHealthPort = false;
   readonly #ending = new AbortController();
   #ended: Promise<void> = Promise.resolve();
   #port = 0;
@@ -35,6 +37,7 @@ export class AgentInNamespace {
     given = {},
     api = onePod,
     nodeBefore = "",
+    started = async (agent) => (await agent.report()).ready,
   }: Start): Promise<AgentInNamespace> {
     await ensurePackages(["nftables", "conntrack", "iproute2"]);
     const agent = new AgentInNamespace();
@@ -43,6 +46,9 @@ export class AgentInNamespace {
     agent.#tools = await mkdtemp(join(tmpdir(), "magic-ip-tools-"));
     agent.#port = await freePort();
     await agent.#run(monitored, config({ healthPort: agent.#port, ...given }), api);
+    await until(() => started(agent));
+    // What was triggered by the start, and the monitor's own.
+    await delay(1_500);
     return agent;
   }
 
@@ -63,14 +69,12 @@ export class AgentInNamespace {
         conntrack: new Conntrack(wrapped),
         nodeFacts: () => Promise.resolve(node),
         examine: () => Promise.resolve([]),
+        holdsHealthPort: () => void (this.holdsHealthPort = true),
         log: pino({ level: "silent" }),
       },
       this.#ending.signal,
     );
     this.#ended.catch(() => {});
-    await until(async () => (await this.report()).ready);
-    // What was triggered by the start, and the monitor's own.
-    await delay(1_500);
   }
 
   async report(): Promise<Report> {
@@ -140,6 +144,8 @@ interface Start {
   api?: Api;
   /** What nft is given before the agent starts. */
   nodeBefore?: string;
+  /** When it has started. */
+  started?: (agent: AgentInNamespace) => Promise<boolean>;
 }
 
 /** An API server with one pod, which never changes. */

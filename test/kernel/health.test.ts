@@ -1,3 +1,5 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, expect, it } from "vitest";
 import type { Api } from "../../agent/api.ts";
@@ -18,4 +20,21 @@ it.each([
   const agent = await AgentInNamespace.start({ monitored: false, api: slow, nodeBefore });
   agents.push(agent);
   expect((await agent.report()).ready).toBe(true);
+});
+
+it("an agent whose health port is another process's keeps the rules in step, says so, and has it when it is free", async () => {
+  const other = createServer((_request, response) => response.end("ok\n")).listen(0, "127.0.0.1");
+  await new Promise((resolve) => other.once("listening", resolve));
+  const { port } = other.address() as AddressInfo;
+  const agent = await AgentInNamespace.start({
+    ...{ monitored: false, given: { healthPort: port } },
+    started: async (started) => (await started.rules()).includes("10.244.1.7"),
+  });
+  agents.push(agent);
+  expect(agent.holdsHealthPort).toBe(false);
+  await new Promise((resolve) => other.close(resolve));
+  await expect
+    .poll(async () => await (await fetch(`http://127.0.0.1:${port}/readyz`)).json(), { timeout: 5_000 })
+    .toMatchObject({ ready: true, reasons: [] });
+  expect(agent.holdsHealthPort).toBe(true);
 });
