@@ -20,6 +20,7 @@ static const struct {
 	{ "rules", rules_main },
 	{ "watch", watch_main },
 	{ "flows", flows_main },
+	{ "routes", routes_main },
 	{ "limit", limit_main },
 };
 
@@ -33,6 +34,6 @@ int main(int count, char **words)
 	for (size_t index = 0; count > 1 && index < sizeof(modes) / sizeof(modes[0]); index++)
 		if (strcmp(words[1], modes[index].name) == 0)
 			return modes[index].run(count - 2, words + 2);
-	fprintf(stderr, "usage: magic-ip-netlink rules | watch TABLE | flows | limit BYTES -- COMMAND…\n");
+	fprintf(stderr, "usage: magic-ip-netlink rules | watch TABLE | flows | routes | limit BYTES -- COMMAND…\n");
 	return 2;
 }

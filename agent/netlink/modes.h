@@ -8,6 +8,8 @@ int rules_main(int count, char **words);
 int watch_main(int count, char **words);
 /* Ends connections that lead elsewhere than their binding; commands on standard input (flows.c). */
 int flows_main(int count, char **words);
+/* The links, and where they and the pods lead; pods' IPs on standard input (routes.c). */
+int routes_main(int count, char **words);
 /* Runs a tool with an upper bound of memory (limit.c). */
 int limit_main(int count, char **words);
 
