@@ -13,6 +13,7 @@ import type { Conntrack } from "./netfilter/conntrack.ts";
 import type { Monitor } from "./netfilter/monitor.ts";
 import type { NodeFacts } from "./node.ts";
 import { type PodListener, watchPods } from "./pods.ts";
+import { servingIps } from "./reach.ts";
 import { createSchedule } from "./schedule.ts";
 import { Status } from "./status.ts";
 import { FlowPass, SyncPass } from "./sync.ts";
@@ -31,9 +32,10 @@ export interface AgentParts {
   /** Tells at once of somebody else's hands at the rules; absent where only a look every few seconds does. */
   monitor: Monitor | undefined;
   conntrack: Conntrack;
-  nodeFacts(): Promise<NodeFacts>;
-  /** What on this node would make traffic fail. */
-  examine(): Promise<Finding[]>;
+  /** Where these pods of the node are live. */
+  nodeFacts(podIps: string[]): Promise<NodeFacts>;
+  /** What on this node would make traffic to these pods fail. */
+  examine(podIps: string[]): Promise<Finding[]>;
   /** The health port is this process's own, and so whatever a kubelet hears from it until the process ends. */
   holdsHealthPort?(): void;
   log: Logger;
@@ -112,7 +114,8 @@ interface Start {
 /** Until the signal aborts; resolves when nothing of it runs any more. */
 async function keepInStep(agent: AgentParts, { status, before }: Start, signal: AbortSignal): Promise<void> {
   const { config, nodeName, api, log, backend } = agent;
-  const examination = new Examination({ examine: agent.examine, status, log });
+  const examine = () => agent.examine(servingIps(pods.pods() ?? [], nodeName));
+  const examination = new Examination({ examine, status, log });
   const flow = new FlowPass({ flows: agent.conntrack, before, status, log });
   const sync = new SyncPass({
     ...agent,

@@ -1,6 +1,7 @@
 import { dataPlaneFindings } from "./dataplane.ts";
 import type { Finding, Scope, Survey } from "./doctor.ts";
 import { interceptingFindings, policyFindings, untrackedFindings } from "./firewall.ts";
+import { reachFindings } from "./reach.ts";
 import {
   bridgeFindings,
   conntrackTableFindings,
@@ -33,6 +34,11 @@ export const checks: Check[] = [
     code: "ROUTE",
     fine: "the node's own processes find a route to every magic IP",
     findings: noRouteFindings,
+  },
+  {
+    code: "REACH",
+    fine: "pods of this node are reached by interfaces of their own",
+    findings: reachFindings,
   },
   {
     code: "DATA_PLANE",

@@ -12,7 +12,7 @@ import { chooseBackend, everyBackend } from "./netfilter/choice.ts";
 import { command } from "./netfilter/command.ts";
 import { Conntrack } from "./netfilter/conntrack.ts";
 import { Monitor } from "./netfilter/monitor.ts";
-import { readNodeFacts } from "./netfilter/node.ts";
+import { NodeObserver } from "./netfilter/node.ts";
 import { NftSession } from "./netfilter/session.ts";
 import { parsePods } from "./podlist.ts";
 import type { NodeFacts } from "./node.ts";
@@ -188,12 +188,13 @@ async function run(config: Config, node: string, env: NodeJS.ProcessEnv): Promis
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => ending.abort());
   const { POD_NAMESPACE: namespace, DAEMONSET_NAME: daemonSet } = env;
   const home = namespace && daemonSet ? { namespace, daemonSet } : undefined;
-  const nodeFacts = () => readNodeFacts(node);
+  const observer = new NodeObserver(node);
+  const nodeFacts = (podIps?: string[]) => observer.look(podIps);
   const session = new NftSession();
   const transact = session.run.bind(session);
   const { backend, reason } = await chooseBackend(config, await nodeFacts(), command, transact);
   log.info(`the rules are held by ${backend.name}: ${reason}`);
-  const examine = () => preflight(config);
+  const examine = (podIps: string[]) => preflight(config, undefined, undefined, podIps);
   const parts = {
     config,
     nodeName: node,
@@ -215,7 +216,7 @@ async function run(config: Config, node: string, env: NodeJS.ProcessEnv): Promis
 
 async function once(config: Config, nodeName: string): Promise<string> {
   const pods = await listPods(connectApi(), config, nodeName);
-  const node = await readNodeFacts(nodeName);
+  const node = await new NodeObserver(nodeName).look(pods.flatMap(({ ips }) => ips));
   const { backend } = await chooseBackend(config, node);
   const claims = await backend.claims(config.instance);
   const pass = { config, node, pods, claims, last: undefined, intact: false, settle: true };

@@ -56,6 +56,8 @@ export interface DesiredState {
   hostClients: boolean;
   /** Interfaces that lead outside; undefined: packets from outside are let in. */
   uplinks: string[] | undefined;
+  /** The same by their index, where it is known. */
+  uplinkIndexes?: number[];
   masquerade: Record<Family, Masquerade>;
   bindings: Binding[];
   live: LivePair[];
@@ -77,6 +79,7 @@ export function desired(config: Config, node: NodeFacts, pods: Pod[], claims: Cl
     instance: config.instance,
     hostClients: config.hostClients,
     uplinks: config.outsideGuard ? node.uplinks : undefined,
+    ...(config.outsideGuard && node.uplinkIndexes && { uplinkIndexes: node.uplinkIndexes }),
     masquerade: { ipv4: masquerade(config, node, "ipv4"), ipv6: masquerade(config, node, "ipv6") },
     bindings: all,
     live: distinctPairs(answers.flatMap(({ live }) => live)),
@@ -94,8 +97,8 @@ export function bindingName({ ipAddress, protocol, port, endPort }: Frontend): s
 
 /** Whether nothing of the installation and the node differs that shapes the rules, whatever the bindings are. */
 export function sameSettings(a: DesiredState, b: DesiredState): boolean {
-  const settings = ({ instance, hostClients, uplinks, masquerade }: DesiredState) =>
-    JSON.stringify([instance, hostClients, uplinks, masquerade]);
+  const settings = ({ instance, hostClients, uplinks, uplinkIndexes, masquerade }: DesiredState) =>
+    JSON.stringify([instance, hostClients, uplinks, uplinkIndexes, masquerade]);
   return settings(a) === settings(b);
 }
 

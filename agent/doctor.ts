@@ -3,6 +3,7 @@ import type { Config } from "./config.ts";
 import type { Dialed } from "./conditions.ts";
 import type { DroppingChain } from "./dropping.ts";
 import type { CommandFault } from "./netfilter/command.ts";
+import type { Network } from "./network.ts";
 import type { NodeFacts, Route } from "./node.ts";
 import type { ServiceAddress } from "./taken.ts";
 import type { EarlyRule } from "./untracked.ts";
@@ -33,6 +34,8 @@ export interface Survey {
   conntrackTable: { count: number; maximum: number } | undefined;
   interfaces: string[];
   routes: Route[];
+  /** The links, and where the pods that serve are; undefined: it could not be read. */
+  network: Network | undefined;
   /** The node's own IPv4 addresses; those of IPv6 are among the routes. */
   addresses: Route[];
   dropping: DroppingChain[];
@@ -60,6 +63,7 @@ export interface Scope {
   needs: Families;
   backend: Config["backend"];
   hostClients: boolean;
+  outsideGuard: boolean;
   masquerade: Config["masquerade"];
 }
 
@@ -69,6 +73,7 @@ const example: Scope = {
   needs: { ipv4: true, ipv6: false },
   backend: "auto",
   hostClients: true,
+  outsideGuard: true,
   masquerade: "auto",
 };
 

@@ -2,15 +2,20 @@ import { type Cidr, cidrContains, parseCidr } from "../component/spec/cidr.ts";
 import { type Ip, parseIp } from "../component/spec/ip.ts";
 import { formatIpv4 } from "../component/spec/ipv4.ts";
 import { formatIpv6 } from "../component/spec/ipv6.ts";
+import { wide } from "./network.ts";
 
 /** What matters of the node that the agent runs on. */
 export interface NodeFacts {
   /** As Kubernetes knows it. */
   name: string;
-  /** Interfaces with a default route: what comes in by them is not of this node. */
+  /** Interfaces that lead outside, by a default route or otherwise: what comes in by them is not of this node. */
   uplinks: string[];
+  /** The same by their index, which a new name does not change; absent where only /proc could be read. */
+  uplinkIndexes?: number[];
   /** Whether packets that a bridge passes on go through netfilter (`net.bridge.bridge-nf-call-iptables`, `-ip6tables`). */
   bridgeNetfilter: { ipv4: boolean; ipv6: boolean };
+  /** Why not all of it could be read, and what is known from before holds. */
+  trouble?: string;
 }
 
 /** A route of the node's main table; of IPv6 the local ones too. */
@@ -69,14 +74,22 @@ export function parseIpv4Addresses(text: string): Route[] {
   return [...new Set(ranges)].flatMap((range) => route(range, "local", undefined));
 }
 
-/** The interfaces that lead outside: those with a default route, or with one half of the addresses as some VPNs have. */
+/**
+ * The interfaces with a default route, or with a large part of the addresses as some VPNs have. /proc/net/ipv6_route tells no
+ * tables: IPv6's default route counts where IPv4 has none by another interface, or nothing at all by this one.
+ */
 export function uplinks(routes: Route[]): string[] {
-  const names = routes.filter(isDefault).map(({ interface: name }) => name);
-  return [...new Set(names)].filter((name) => name !== undefined && name !== "lo").sort() as string[];
+  const ofFamily = (family: "ipv4" | "ipv6") => routes.filter(({ block }) => block.family === family);
+  const names = (some: Route[]) => new Set(some.flatMap(({ interface: name }) => name ?? []));
+  const [ipv4, ipv6] = [ofFamily("ipv4"), ofFamily("ipv6")].map((some) => names(some.filter(isDefault)));
+  const others = ipv4 !== undefined && ipv4.size > 0 ? names(ofFamily("ipv4")) : new Set<string>();
+  const found = new Set([...(ipv4 ?? []), ...(ipv6?.difference(others) ?? [])]);
+  return [...found].filter((name) => name !== "lo").sort();
 }
 
+/** A default route, or a part of one. */
 export function isDefault({ bits, kind }: Route): boolean {
-  return bits <= 1 && kind === "unicast";
+  return bits <= wide && kind === "unicast";
 }
 
 /** The routes that an address lies in, the one that the kernel takes first. */
@@ -84,6 +97,11 @@ export function routesTo(address: string, routes: Route[]): Route[] {
   const ip: Ip | undefined = parseIp(address);
   if (ip === undefined) return [];
   return routes.filter(({ block }) => cidrContains(block, ip)).sort((a, b) => b.bits - a.bits);
+}
+
+/** Whether a name of an interface can stand in the text of every tool; the kernel allows nearly any byte. */
+export function isPlain(name: string): boolean {
+  return /^[A-Za-z0-9_.@:-]+$/.test(name);
 }
 
 /** A switch of /proc/sys. One that is not there belongs to a module that is not loaded: off. */

@@ -4,13 +4,14 @@ import { type Command, command as onThisNode } from "./netfilter/command.ts";
 import { type Read, readText } from "./netfilter/node.ts";
 import { surveyNode } from "./netfilter/survey.ts";
 
-/** What of this node keeps traffic from a configuration's targets, the worst first. Changes nothing. */
+/** What of this node keeps traffic from a configuration's targets, which are these pods, the worst first. Changes nothing. */
 export async function preflight(
   config: Config,
   command: Command = onThisNode,
   read: Read = readText,
+  podIps: string[] = [],
 ): Promise<Finding[]> {
-  return findings(config, await surveyNode(command, read, scopeOf(config)));
+  return findings(config, await surveyNode(command, read, scopeOf(config), podIps));
 }
 
 /** The same for people; without a configuration the node is judged for 169.254.210.210. Not ok: traffic would fail. */

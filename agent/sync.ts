@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import { type Ending, endFlowsTo } from "./cleanup.ts";
 import type { Claim, DesiredState, Frontend, Problem } from "./desired.ts";
-import type { NodeFacts } from "./node.ts";
+import { isPlain, type NodeFacts } from "./node.ts";
 import type { PodSource } from "./pods.ts";
 import { endStaleFlows, reconcile, type Rules, type Sync } from "./reconcile.ts";
 import type { Status } from "./status.ts";
@@ -25,7 +25,8 @@ interface Inspection {
 export interface SyncParts {
   config: Config;
   kernel: Kernel;
-  nodeFacts(): Promise<NodeFacts>;
+  /** Where these pods of the node are live. */
+  nodeFacts(podIps: string[]): Promise<NodeFacts>;
   /** Called once for each conflict with another installation, when it is found. */
   conflict(problem: Problem): void;
   status: Status;
@@ -65,7 +66,7 @@ export class SyncPass {
     if (pods === undefined) return true;
     const { config } = this.parts;
     try {
-      if (this.#inspection === undefined) await this.#inspect();
+      if (this.#inspection === undefined) await this.#inspect(pods.flatMap(({ ips }) => ips));
       if (this.#inspection === undefined) return false;
       const last = this.#pending === undefined ? this.state : undefined;
       const pass = { config, pods, last, settle: this.#settle, ...this.#inspection };
@@ -113,12 +114,18 @@ export class SyncPass {
     return this.parts.kernel.write(state);
   }
 
-  async #inspect(): Promise<void> {
+  /** The IPs of the pods that are live, each once. */
+  podIps(): string[] {
+    return [...new Set(this.state?.live.map(({ podIp }) => podIp))];
+  }
+
+  async #inspect(podIps = this.podIps()): Promise<void> {
     const { kernel, config, nodeFacts } = this.parts;
     const suspect = this.#suspect;
     this.#suspect = false;
-    const [node, claims] = await Promise.all([nodeFacts(), kernel.claims(config.instance)]);
+    const [node, claims] = await Promise.all([nodeFacts(podIps), kernel.claims(config.instance)]);
     const intact = this.state === undefined || (await kernel.holds(suspect));
+    this.#tellOutside(this.#inspection?.node, node);
     this.#inspection = { node, claims, intact };
     this.#settle = true;
   }
@@ -133,6 +140,20 @@ export class SyncPass {
     const problems = sync.state.problems.map(({ message }) => message).join("; ");
     if (problems !== this.#problems && problems !== "") log.debug(problems);
     this.#problems = problems;
+  }
+
+  /** Who is let in changes with the node's routes, which others make: it must not change unseen. */
+  #tellOutside(before: NodeFacts | undefined, { uplinks, trouble }: NodeFacts): void {
+    const { config, status, log } = this.parts;
+    if (status.trouble("routes", trouble) && trouble !== undefined) log.warn(trouble);
+    if (!config.outsideGuard || before?.uplinks.join() === uplinks.join()) return;
+    const list = uplinks.length === 0 ? "no interface" : uplinks.join(", ");
+    const text = `what comes in by ${list} is from outside the node`;
+    if (before === undefined) log.info(text);
+    else log.warn(`${text}; until now: ${before.uplinks.join(", ") || "no interface"}`);
+    const odd = uplinks.filter((name) => !isPlain(name));
+    if (odd.length > 0 && status.backend.startsWith("iptables"))
+      log.warn(`${odd.join(", ")} cannot stand in a rule of iptables: what comes in there is not dropped`);
   }
 
   #tellConflicts(conflicts: Problem[]): void {

@@ -1,6 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { endianness } from "node:os";
 import { isOn, type NodeFacts, parseIpv4Routes, parseIpv6Routes, type Route, uplinks } from "../node.ts";
+import { judge, type Judgements, type Network, outsideLinks, parseNetwork } from "../network.ts";
+import { type Command, command } from "./command.ts";
 
 /** The text of a file of /proc, undefined where there is none. A test reads in a network namespace of its own. */
 export type Read = (path: string) => Promise<string | undefined>;
@@ -8,7 +10,53 @@ export type Read = (path: string) => Promise<string | undefined>;
 /** Reads on this node. */
 export const readText: Read = (path) => readFile(path, "utf8").catch(() => undefined);
 
-/** What the rules have to know of the node. It may change while the agent runs: a CNI comes, a module is loaded. */
+/** What an observer reads with; a test gives it the ways into a network namespace of its own. */
+export interface Senses {
+  read?: Read;
+  run?: Command;
+}
+
+/**
+ * Looks at the node again and again: a CNI comes, a module is loaded, a default route goes. It remembers which links it
+ * found inside and outside for as long as they are there.
+ */
+export class NodeObserver {
+  #judgements: Judgements = new Map();
+  #facts: NodeFacts | undefined;
+
+  constructor(
+    readonly name: string,
+    readonly senses: Senses = {},
+  ) {}
+
+  /** What the rules have to know of the node, where these pods of it are live. */
+  async look(podIps: string[] = []): Promise<NodeFacts> {
+    const { read = readText, run = command } = this.senses;
+    const bridgeNetfilter = await readBridgeNetfilter(read);
+    try {
+      const network = await readNetwork(run, podIps);
+      this.#judgements = judge(network, this.#judgements);
+      const outside = outsideLinks(network, this.#judgements);
+      this.#facts = {
+        ...{ name: this.name, bridgeNetfilter },
+        uplinks: outside.map(({ name }) => name),
+        uplinkIndexes: outside.map(({ index }) => index).sort((a, b) => a - b),
+      };
+      return this.#facts;
+    } catch (error) {
+      const known = this.#facts ?? (await readNodeFacts(this.name, read));
+      const trouble = `the node's interfaces and routes could not be read, what was known of them holds: ${error instanceof Error ? error.message : String(error)}`;
+      return { ...known, bridgeNetfilter, trouble };
+    }
+  }
+}
+
+/** The node's links and routes, and where these pods are. @throws {CommandError} */
+export async function readNetwork(run: Command, podIps: string[]): Promise<Network> {
+  return parseNetwork(await run("magic-ip-netlink", ["routes"], `${podIps.join("\n")}\n`));
+}
+
+/** What /proc alone tells of a node: the interfaces with a default route. */
 export async function readNodeFacts(name: string, read: Read = readText): Promise<NodeFacts> {
   const [routes, bridgeNetfilter] = await Promise.all([readRoutes(read), readBridgeNetfilter(read)]);
   return { name, uplinks: uplinks(routes), bridgeNetfilter };

@@ -1,7 +1,7 @@
 import type { Scope, Survey } from "../doctor.ts";
 import { isOn, parseIpv4Addresses } from "../node.ts";
 import type { Command } from "./command.ts";
-import { type Read, readBridgeNetfilter, readRoutes } from "./node.ts";
+import { type Read, readBridgeNetfilter, readNetwork, readRoutes } from "./node.ts";
 import { readForwarding, readHairpin } from "./interfaces.ts";
 import { type OthersRules, type Question, readOthersRules } from "./others.ts";
 import { findIptables, probeConntrack, probeNft } from "./probe.ts";
@@ -11,17 +11,27 @@ import { Reader } from "./reader.ts";
  * Looks at all of the node that decides on traffic to a magic IP. Changes nothing; what fails is part of the survey. It takes
  * at most the reader's time, whatever others have on the node.
  */
-export async function surveyNode(command: Command, read: Read, scope: Scope): Promise<Survey> {
+export async function surveyNode(
+  command: Command,
+  read: Read,
+  scope: Scope,
+  podIps: string[] = [],
+): Promise<Survey> {
   const reader = new Reader(command);
   const [nft, conntrack] = await Promise.all([probeNft(command), probeConntrack(command)]);
   const needed = !nft.works || scope.backend === "iptables";
-  const [iptables, network] = await Promise.all([needed ? findIptables(command) : [], readNetwork(read)]);
+  const [iptables, switches, network] = await Promise.all([
+    needed ? findIptables(command) : [],
+    readSwitches(read),
+    readNetwork(command, podIps).catch(() => undefined),
+  ]);
   const rules = nft.works ? await readOthersRules(reader, read, questionOf(scope)) : noRules;
   return {
     nft,
     conntrack,
     iptables,
-    ...network,
+    ...switches,
+    network,
     ...rules,
     unreadable: nft.works ? reader.unreadable : undefined,
   };
@@ -37,9 +47,9 @@ function questionOf({ dialed, backend }: Scope): Question {
 
 const noRules: OthersRules = { dropping: [], early: [], services: [] };
 
-type Network = Omit<Survey, "nft" | "conntrack" | "iptables" | keyof OthersRules | "unreadable">;
+type Switches = Omit<Survey, "nft" | "conntrack" | "iptables" | "network" | keyof OthersRules | "unreadable">;
 
-async function readNetwork(read: Read): Promise<Network> {
+async function readSwitches(read: Read): Promise<Switches> {
   const sysctl = async (name: string) => read(`/proc/sys/net/${name}`);
   const [ipv4, ipv6, disabled] = [
     isOn(await sysctl("ipv4/ip_forward")),

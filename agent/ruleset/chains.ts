@@ -1,4 +1,5 @@
 import type { DesiredState } from "../desired.ts";
+import { podKinds } from "../network.ts";
 import type { Family } from "../target.ts";
 import { digit, families, header, lookup, slots } from "./lookup.ts";
 import type { NamedObject } from "./objects.ts";
@@ -138,7 +139,7 @@ function familyChains(state: DesiredState, family: Family, names: Set<string>): 
   };
   const ofRole = (role: Role) => [...toRanges(names, family, role), ...rest[role]];
   return [
-    ...(guarded ? [{ name: `arrival${end}`, rules: arrival(family, names) }] : []),
+    ...(guarded ? [{ name: `arrival${end}`, rules: arrival(state, family, names) }] : []),
     {
       name: `entry${end}`,
       rules: [...counted("traffic", family, names, `goto owned${end}`), ...ofRole("traffic")],
@@ -166,16 +167,18 @@ function familyChains(state: DesiredState, family: Family, names: Set<string>): 
 }
 
 /**
- * Pods are behind a virtual interface of these kinds (the kernel's rtnl_link_ops; a physical interface and loopback have
- * none, tunnels another), which carries no default route.
+ * Pods are behind an interface of these kinds that is not known to lead outside. Others' names may be any bytes, so they are
+ * known by their index too, which a new name does not change; the name holds when a link is made anew. An index is written
+ * with 16 digits, which no interface can have as its name.
  */
-const podInterfaces = '{ "veth", "bridge", "netkit", "tun", "dummy", "openvswitch" }';
-
-function arrival(family: Family, names: Set<string>): string[] {
+function arrival({ uplinkIndexes = [] }: DesiredState, family: Family, names: Set<string>): string[] {
   const end = digit(family);
-  const inside = names.has("uplinks") ? " iifname != @uplinks" : "";
+  const named = names.has("uplinks") ? " iifname != @uplinks" : "";
+  const indexes = uplinkIndexes.map((index) => `"${String(index).padStart(16, "0")}"`);
+  const numbered = indexes.length > 0 ? ` iif != { ${indexes.join(", ")} }` : "";
+  const kinds = podKinds.map((kind) => `"${kind}"`).join(", ");
   return [
-    `meta iifkind ${podInterfaces}${inside} goto entry${end}`,
+    `meta iifkind { ${kinds} }${named}${numbered} goto entry${end}`,
     `iifname "lo" goto entry${end}`,
     `goto outsiders${end}`,
   ];

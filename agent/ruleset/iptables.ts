@@ -1,6 +1,7 @@
 import { parseIp } from "../../component/spec/ip.ts";
 import { type Binding, bindingName, type DesiredState, familyOf } from "../desired.ts";
 import type { Family } from "../target.ts";
+import { isPlain } from "../node.ts";
 import { countKey, type Installation, nothing, ownerMark, type Role } from "./iptables-listing.ts";
 import { policies, shapes, shapeOf } from "./objects.ts";
 
@@ -175,6 +176,7 @@ function counting(part: Part): Layout {
 
 /** What comes in by an uplink and is for a magic IP is dropped before it is counted: mangle is before nat. */
 function guard(part: Part): Layout {
+  // iptables-save does not quote names, and a "+" at the end stands for any end.
   const uplinks = (part.state.uplinks ?? []).filter(isPlain);
   if (uplinks.length === 0) return { chains: [], jumps: [] };
   const jumps: Jump[] = uplinks.map((uplink) => ({
@@ -368,9 +370,3 @@ function covering(ipAddresses: string[]): string {
 
 const withLength = (ipAddress: string, length: number | undefined) =>
   length === undefined ? ipAddress : `${ipAddress}/${length}`;
-
-/**
- * The kernel allows any byte but "/" and white space in an interface's name (dev_valid_name), but iptables-save does not
- * quote them, and a "+" at the end stands for any end. Nobody names an uplink like that.
- */
-const isPlain = (name: string) => /^[A-Za-z0-9_.@:-]+$/.test(name);

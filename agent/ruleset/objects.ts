@@ -1,4 +1,5 @@
 import { type Binding, type DesiredState, familyOf, type LivePair } from "../desired.ts";
+import { isPlain } from "../node.ts";
 import type { Family } from "../target.ts";
 import {
   digit,
@@ -197,14 +198,11 @@ function policyObjects(bindings: Binding[], end: string, address: string): Named
 }
 
 function sharedObjects({ uplinks = [] }: DesiredState): NamedObject[] {
-  return uplinks.length === 0 ? [] : [plainSet("uplinks", "ifname", uplinks.map(quoted))];
+  // Others are known by their index only: see arrival() in chains.ts.
+  const names = uplinks.filter(isPlain).map((name) => `"${name}"`);
+  return names.length === 0 ? [] : [plainSet("uplinks", "ifname", names)];
 }
 
 function plainSet(name: string, type: string, elements: string[]): NamedObject {
   return { name, kind: "set", type: `type ${type}`, counter: false, dynamic: false, elements };
-}
-
-/** The kernel allows any byte but "/" and white space in an interface's name (dev_valid_name), nft's text does not. */
-function quoted(name: string): string {
-  return `"${name.replace(/[^A-Za-z0-9_.@:-]/g, "")}"`;
 }

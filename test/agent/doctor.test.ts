@@ -21,6 +21,7 @@ function survey(changes: Partial<Survey> = {}): Survey {
     conntrackTable: { count: 10, maximum: 1000 },
     interfaces: ["lo", "eth0"],
     routes: parseIpv4Routes("\neth0 00000000 010200C0 0003 0 0 0 00000000 0 0 0", true),
+    network: { links: [], pods: [], diversions: [] },
     addresses: [],
     dropping: [],
     early: [],

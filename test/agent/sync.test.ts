@@ -8,7 +8,8 @@ import { FlowPass, type Kernel, SyncPass } from "../../agent/sync.ts";
 import { node } from "./node-facts.ts";
 import { config, pod } from "./state.ts";
 
-const log = pino({ level: "silent" });
+const silent = pino({ level: "silent" });
+const log = silent;
 const a = pod("a");
 const b = pod("b", { ips: ["10.244.1.8"], created: "2026-11-02T00:00:00Z" });
 
@@ -26,12 +27,12 @@ class FakeKernel implements Kernel {
   claims = (): Promise<Claim[]> => Promise.resolve([]);
 }
 
-function passes() {
+function passes(nodeFacts = () => Promise.resolve(node), log = silent) {
   const kernel = new FakeKernel();
   const status = new Status();
   const sync = new SyncPass({
     ...{ config: config(), kernel, status, log },
-    ...{ nodeFacts: () => Promise.resolve(node), conflict: () => {} },
+    ...{ nodeFacts, conflict: () => {} },
   });
   const run = (...pods: Pod[]) => sync.run({ pods: () => pods }, () => {});
   return { kernel, status, sync, run };
@@ -85,5 +86,48 @@ describe("a write that failed", () => {
     await run(a);
     expect(kernel.held?.bindings[0]?.targets).toMatchObject([{ uid: "uid-a" }]);
     expect(status.report()).toMatchObject({ ready: true, repairs: 0 });
+  });
+});
+
+describe("the interfaces that lead outside", () => {
+  it("are logged, and each change of them is a warning", async () => {
+    const lines: string[] = [];
+    let uplinks = ["eth0"];
+    const log = pino({ base: null, timestamp: false }, { write: (line) => void lines.push(line) });
+    const { sync, run } = passes(() => Promise.resolve({ ...node, uplinks }), log);
+    await run(a);
+    await sync.inspect();
+    uplinks = ["cni0", "eth0"];
+    await sync.inspect();
+    await sync.inspect();
+    const told = lines.map((line) => JSON.parse(line) as { level: number; msg: string });
+    expect(told.filter(({ msg }) => msg.includes("outside"))).toEqual([
+      { level: 30, msg: "what comes in by eth0 is from outside the node" },
+      { level: 40, msg: "what comes in by cni0, eth0 is from outside the node; until now: eth0" },
+    ]);
+  });
+
+  it("are asked for with the pods that are known, at the first look too", async () => {
+    const asked: string[][] = [];
+    const { sync, run } = passes((podIps: string[] = []) => {
+      asked.push(podIps);
+      return Promise.resolve(node);
+    });
+    await run(a, b);
+    await sync.inspect();
+    expect(asked).toEqual([
+      ["10.244.1.7", "10.244.1.8"],
+      ["10.244.1.7", "10.244.1.8"],
+    ]);
+  });
+
+  it("that cannot be read are a reason to doubt, which the report has until they can", async () => {
+    let trouble: string | undefined = "the node's interfaces could not be read";
+    const { status, sync, run } = passes(() => Promise.resolve({ ...node, ...(trouble && { trouble }) }));
+    await run(a);
+    expect(status.report()).toMatchObject({ ready: true, reasons: [trouble] });
+    trouble = undefined;
+    await sync.inspect();
+    expect(status.report().reasons).toEqual([]);
   });
 });

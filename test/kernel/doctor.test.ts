@@ -4,12 +4,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { beforeEach, describe, expect, it } from "vitest";
-import { type Command, command } from "../../agent/netfilter/command.ts";
+import type { Command } from "../../agent/netfilter/command.ts";
 import { readNodeFacts } from "../../agent/netfilter/node.ts";
 import { doctor } from "../../agent/preflight.ts";
 import {
   addPods,
   dial,
+  entering,
   examineNodes,
   found,
   inside,
@@ -296,7 +297,7 @@ describe("an address that somebody has already", () => {
 
 describe("an agent", () => {
   const withoutNetAdmin: Command = (file, args, ...rest) =>
-    command("nsenter", [inside, "setpriv", "--bounding-set=-net_admin", file, ...args], ...rest);
+    entering(["setpriv", "--bounding-set=-net_admin"], file, args, ...rest);
 
   it("without the capability NET_ADMIN is told so, once", async () => {
     expect(await found(wanted(), withoutNetAdmin)).toMatchObject([
@@ -307,7 +308,7 @@ describe("an agent", () => {
   it("without NET_RAW cannot read iptables-legacy, and says no more than that", async () => {
     await sh("iptables-legacy -P FORWARD DROP");
     const withoutNetRaw: Command = (file, args, ...rest) =>
-      command("nsenter", [inside, "setpriv", "--bounding-set=-net_raw", file, ...args], ...rest);
+      entering(["setpriv", "--bounding-set=-net_raw"], file, args, ...rest);
     expect(await found(wanted(), withoutNetRaw)).toMatchObject([
       {
         code: "RULES_UNREADABLE",

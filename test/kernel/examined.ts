@@ -7,6 +7,7 @@ import type { Read } from "../../agent/netfilter/node.ts";
 import { preflight } from "../../agent/preflight.ts";
 import { config } from "../agent/state.ts";
 import { ensurePackages } from "../support/debian.ts";
+import { netlinkProgram } from "../support/netlink.ts";
 
 export const magicIp = "169.254.210.210";
 export const magicIp6 = "fd00:210::210";
@@ -14,7 +15,16 @@ export const name = `mipdoc${process.pid}x${process.env.VITEST_POOL_ID ?? ""}`;
 export const inside = `--net=/run/netns/${name}`;
 
 /** Runs a tool in the namespace that stands for the node. */
-export const onNode: Command = (file, args, ...rest) => command("nsenter", [inside, file, ...args], ...rest);
+export const onNode: Command = (file, args, ...rest) => entering([], file, args, ...rest);
+
+/** The same, behind the words of another program. */
+export async function entering(words: string[], file: string, ...rest: Rest): Promise<string> {
+  const [args, ...others] = rest;
+  const place = file === "magic-ip-netlink" ? await netlinkProgram() : file;
+  return command("nsenter", [inside, ...words, place, ...args], ...others);
+}
+
+type Rest = Parameters<Command> extends [string, ...infer Others] ? Others : never;
 
 export const read: Read = async (path) => {
   // ip netns mounts the namespace's own /sys.

@@ -128,7 +128,8 @@ it("nothing of a pod but its IP and port reaches nft's text", () => {
   expect(rulesetOf([hostile])).toBe(rulesetOf([pod("x")]));
   expect(rulesetOf([pod("x", { ips: ["10.0.0.1; flush ruleset"] })])).toBe(rulesetOf([]));
   const uplinks = (...names: string[]) => rulesetOf([], config(), { ...node, uplinks: names });
-  expect(uplinks('e"}; flush ruleset; {')).toBe(uplinks("eflushruleset"));
+  expect(uplinks("eth1", 'e"}; flush ruleset; {', "a+", "ä")).toBe(uplinks("eth1"));
+  expect(uplinks('"')).toBe(uplinks());
 });
 
 it("a change of one target among ten thousand bindings is a transaction of a few lines", () => {
