@@ -43,6 +43,12 @@ function metrics(report: Report, counts: BindingCount[]): Metric[] {
       type: "counter",
     },
     {
+      ...gauge("magic_ip_uplink_changes_total", "Changes of the interfaces that lead outside the node.", [
+        [{}, report.uplinkChanges],
+      ]),
+      type: "counter",
+    },
+    {
       ...gauge("magic_ip_sync_seconds", "Times from known pods to rules in the kernel.", [
         [{}, report.writes.seconds, "_sum"],
         [{}, report.writes.count, "_count"],

@@ -11,6 +11,8 @@ export interface Report {
   backend: string;
   /** How often somebody else's changes to the rules were undone. */
   repairs: number;
+  /** How often who is outside the node has changed. */
+  uplinkChanges: number;
   /** How often the rules were written, and the seconds that it took together. */
   writes: { count: number; seconds: number };
   bindings: Binding[];
@@ -22,6 +24,7 @@ export class Status {
   #bindings: Binding[] | undefined;
   #problems: Problem[] = [];
   #repairs = 0;
+  #uplinkChanges = 0;
   #writes = { count: 0, seconds: 0 };
   #failure: string | undefined;
   #blockers: string[] = [];
@@ -54,6 +57,11 @@ export class Status {
     return isNews;
   }
 
+  /** The interfaces that lead outside are others than before. */
+  uplinksChanged(): void {
+    this.#uplinkChanges++;
+  }
+
   /** What on this node keeps the addresses from working, whatever the rules are. */
   blocked(reasons: string[]): void {
     this.#blockers = reasons;
@@ -83,6 +91,7 @@ export class Status {
       reasons: [...against, ...this.#troubles.values()],
       backend: this.backend,
       repairs: this.#repairs,
+      uplinkChanges: this.#uplinkChanges,
       writes: this.#writes,
       bindings: this.#bindings ?? [],
       problems: this.#problems,

@@ -150,7 +150,10 @@ export class SyncPass {
     const list = uplinks.length === 0 ? "no interface" : uplinks.join(", ");
     const text = `what comes in by ${list} is from outside the node`;
     if (before === undefined) log.info(text);
-    else log.warn(`${text}; until now: ${before.uplinks.join(", ") || "no interface"}`);
+    else {
+      status.uplinksChanged();
+      log.warn(`${text}; until now: ${before.uplinks.join(", ") || "no interface"}`);
+    }
     const odd = uplinks.filter((name) => !isPlain(name));
     if (odd.length > 0 && status.backend.startsWith("iptables"))
       log.warn(`${odd.join(", ")} cannot stand in a rule of iptables: what comes in there is not dropped`);

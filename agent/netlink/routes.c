@@ -38,6 +38,8 @@
 #define MOST_RULES 64
 /* Pods of one node: 250 are more than Kubernetes is made for. */
 #define MOST_PODS 1024
+/* Pods that each of these rules is tried with: pods of one node are mostly in one network. */
+#define TRIED_PODS 16
 /* A dump that is disturbed by a change is begun again. */
 #define MOST_ATTEMPTS 5
 #define NO_ROUTE 255
@@ -406,7 +408,7 @@ static void say_rules(struct channel *channel)
 		for (size_t index = 0; index < link_count && !from; index++)
 			if (strcmp(links[index].name, rule->name) == 0)
 				from = &links[index];
-		for (size_t index = 0; from && index < pod_count; index++) {
+		for (size_t index = 0; from && index < pod_count && index < TRIED_PODS; index++) {
 			const struct pod *pod = &pods[index];
 			struct answer answer;
 

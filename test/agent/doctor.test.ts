@@ -4,32 +4,9 @@ import { findings, report, type Survey, type ToolState } from "../../agent/docto
 import { droppedBy } from "../../agent/dropping.ts";
 import { chainCollector } from "../../agent/netfilter/chains.ts";
 import { servicesOfMap, servicesOfRules } from "../../agent/netfilter/services.ts";
-import { parseIpv4Routes, parseIpv6Routes } from "../../agent/node.ts";
+import { parseIpv6Routes } from "../../agent/node.ts";
 import { address, config } from "./state.ts";
-
-/** A node on which nothing is wrong, changed as a test needs it. */
-function survey(changes: Partial<Survey> = {}): Survey {
-  return {
-    nft: { works: true },
-    conntrack: { works: true },
-    iptables: [],
-    forwarding: { ipv4: true, ipv6: true },
-    notForwarding: [],
-    hairpinOff: [],
-    ipv6: true,
-    bridgeNetfilter: { ipv4: true, ipv6: true },
-    conntrackTable: { count: 10, maximum: 1000 },
-    interfaces: ["lo", "eth0"],
-    routes: parseIpv4Routes("\neth0 00000000 010200C0 0003 0 0 0 00000000 0 0 0", true),
-    network: { links: [], pods: [], diversions: [] },
-    addresses: [],
-    dropping: [],
-    early: [],
-    services: [],
-    unreadable: [],
-    ...changes,
-  };
-}
+import { survey } from "./survey.ts";
 
 const broken = (fault: "MISSING" | "FAILED" | "CRASHED", message: string, lacking?: string[]): ToolState => ({
   works: false,

@@ -2,6 +2,7 @@ import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import type { Claim, DesiredState } from "../../agent/desired.ts";
 import type { Flow } from "../../agent/flows.ts";
+import { metricsText } from "../../agent/metrics.ts";
 import type { Pod } from "../../agent/pod.ts";
 import { Status } from "../../agent/status.ts";
 import { FlowPass, type Kernel, SyncPass } from "../../agent/sync.ts";
@@ -94,7 +95,7 @@ describe("the interfaces that lead outside", () => {
     const lines: string[] = [];
     let uplinks = ["eth0"];
     const log = pino({ base: null, timestamp: false }, { write: (line) => void lines.push(line) });
-    const { sync, run } = passes(() => Promise.resolve({ ...node, uplinks }), log);
+    const { status, sync, run } = passes(() => Promise.resolve({ ...node, uplinks }), log);
     await run(a);
     await sync.inspect();
     uplinks = ["cni0", "eth0"];
@@ -105,6 +106,7 @@ describe("the interfaces that lead outside", () => {
       { level: 30, msg: "what comes in by eth0 is from outside the node" },
       { level: 40, msg: "what comes in by cni0, eth0 is from outside the node; until now: eth0" },
     ]);
+    expect(metricsText(status.report(), [])).toContain("\nmagic_ip_uplink_changes_total 1\n");
   });
 
   it("are asked for with the pods that are known, at the first look too", async () => {

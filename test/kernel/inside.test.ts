@@ -200,6 +200,18 @@ describe("an IPv6 default route", () => {
     ]);
   });
 
+  it("of another table makes no uplink of any interface, of a rule's for all packets it does", async () => {
+    made.push("br0");
+    await ip("node", "link add br0 type bridge", "link set br0 up", "route add ::/0 dev br0 table 100");
+    expect(await sync(scene.old)).toEqual(["uplink"]);
+    await scene.node.in("node", ["ip", "-6", "rule", "add", "iif", "cni0", "lookup", "100"]);
+    expect(await sync(scene.old)).toEqual(["uplink"]);
+    await scene.node.in("node", ["ip", "-6", "rule", "add", "lookup", "100"]);
+    expect(await sync(scene.old)).toEqual(["br0", "uplink"]);
+    for (const rule of [["iif", "cni0"], []])
+      await scene.node.in("node", ["ip", "-6", "rule", "delete", ...rule, "lookup", "100"]);
+  });
+
   it("of the main table that leads by the pods' bridge is told", async () => {
     await ip("node", route);
     expect(await findings(scene.old)).toMatchObject([{ code: "DEFAULT_ROUTE_BY_PODS", severity: "warn" }]);
