@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { ExecaError, execa } from "execa";
 
@@ -121,25 +123,36 @@ export interface Conversation {
   end(): void;
 }
 
+/** How a tool ended: `code` is the error of its start, as ENOENT. */
+export interface Ending {
+  code?: string;
+  exitCode?: number;
+  signal?: string;
+}
+
 /** Starts such a tool; `heard` gets what it prints, `ended` is called when it has ended or cannot be started. */
 export type Converse = (
   file: string,
   args: string[],
   heard: (text: string) => void,
-  ended: () => void,
+  ended: (how: Ending) => void,
 ) => Conversation;
 
-/** Talks with a tool of this node. When the agent ends, however it does, its input ends, and so does the tool. */
+/**
+ * Talks with a tool of this node. When the agent ends, however it does, its input ends, and so does the tool. It does not
+ * keep the agent from ending.
+ */
 export const converse: Converse = (file, args, heard, ended) => {
-  const child = execa(file, args, {
-    ...{ stdin: "pipe", stderr: "ignore", buffer: false, reject: false, forceKillAfterDelay: 500 },
-    // Nothing is to be kept of what was said.
-    ...{ env: { LC_ALL: "C", HOME: "/nonexistent" } },
-  });
+  // Not by execa, whose child would keep the agent from ending.
+  const child = spawn(file, args, { stdio: ["pipe", "pipe", "ignore"] });
   child.stdout.setEncoding("utf8").on("data", heard);
   // To write to a tool that has just ended is no fault of its own; `ended` follows.
   child.stdin.on("error", () => {});
-  void child.then(ended);
+  child.on("error", (error: NodeJS.ErrnoException) => ended({ code: error.code ?? "unknown" }));
+  child.on("close", (exitCode, signal) =>
+    ended({ ...(exitCode === null ? {} : { exitCode }), ...(signal === null ? {} : { signal }) }),
+  );
+  for (const handle of [child, child.stdin as Socket, child.stdout as Socket]) handle.unref();
   return { say: (text) => child.stdin.write(text), end: () => child.kill("SIGKILL") };
 };
 
@@ -165,7 +178,7 @@ function faultOf(error: ExecaError, stderr: string): CommandFault {
 }
 
 /** The tools never call setlocale, so their English is stable. */
-function remedy(stderr: string): string {
+export function remedy(stderr: string): string {
   if (/operation not permitted/i.test(stderr))
     return " (the agent needs the capability NET_ADMIN and hostNetwork)";
   if (/cache initialization failed|protocol not supported/i.test(stderr))

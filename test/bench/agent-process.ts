@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import type { Cluster } from "../cluster/cluster.ts";
+import { netlinkProgram } from "../support/netlink.ts";
 import { step } from "../support/progress.ts";
 
 const bundle = fileURLToPath(new URL("../../dist/agent/main.mjs", import.meta.url));
@@ -30,7 +31,8 @@ export async function startAgent(cluster: Cluster, directory: string, node: stri
     "--node",
     node,
   ];
-  const env = { ...environment(directory), KUBECONFIG: files.kubeconfig };
+  const path = `${dirname(await netlinkProgram())}:${process.env.PATH}`;
+  const env = { ...environment(directory), KUBECONFIG: files.kubeconfig, PATH: path };
   const entering = [`--net=/run/netns/${cluster.nodes[0]?.netns}`];
   // A promise of the process would be a promise of its end.
   return { process: execa("nsenter", [...entering, ...argv], { env, reject: false, buffer: false }) };

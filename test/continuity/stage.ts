@@ -5,6 +5,7 @@ import { execa } from "execa";
 import { until } from "../cluster/patience.ts";
 import type { PodNetwork } from "../kernel/topology.ts";
 import { type Switches, TestNode } from "../kernel/node.ts";
+import { netlinkProgram } from "../support/netlink.ts";
 import { AgentProcess } from "./agent-process.ts";
 import { ControlPlane, end } from "./control-plane.ts";
 import { ApiProxy } from "./proxy.ts";
@@ -14,7 +15,7 @@ export const instance = "stage";
 export const table = `magic-ip-${instance}`;
 const namespace = "stage";
 const apiPort = 6443;
-const tools = ["sh", "nft", "conntrack", "ip", "ip6tables", "iptables"].flatMap((tool) =>
+const tools = ["sh", "nft", "magic-ip-netlink", "conntrack", "ip", "ip6tables", "iptables"].flatMap((tool) =>
   tool.endsWith("tables")
     ? ["-nft", "-nft-restore", "-nft-save", "-legacy", "-legacy-restore", "-legacy-save"].map(
         (end) => tool + end,
@@ -132,7 +133,7 @@ export class Stage {
   async replaceTool(name: string, script?: string): Promise<void> {
     const file = join(this.directory, "bin", name);
     const draft = `${file}.new`;
-    const { stdout: real } = await execa("which", [name], { reject: false });
+    const real = await realTool(name);
     if (script === "" || real === undefined || real === "") return await rm(file, { force: true });
     if (script === undefined) await symlink(real, draft);
     else await writeFile(draft, `#!/bin/sh\nREAL=${real}\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n${script}\n`);
@@ -195,7 +196,7 @@ export class Stage {
     for (const agent of this.agents) await agent.stop("SIGKILL");
     this.agents.clear();
     this.proxy.fault = () => undefined;
-    for (const tool of ["nft", "conntrack"]) await this.replaceTool(tool);
+    for (const tool of ["nft", "magic-ip-netlink", "conntrack"]) await this.replaceTool(tool);
     await Promise.all([this.clearPods(), this.node.clear()]);
     this.proxy.requests.length = 0;
   }
@@ -248,6 +249,11 @@ export class Stage {
       `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}/rolebindings/agent`,
     );
   }
+}
+
+async function realTool(name: string): Promise<string | undefined> {
+  if (name === "magic-ip-netlink") return await netlinkProgram();
+  return (await execa("which", [name], { reject: false })).stdout;
 }
 
 const pods = `/api/v1/namespaces/${namespace}/pods`;

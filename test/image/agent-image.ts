@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { execa } from "execa";
 import { cacheDirectory, cached, contentHash } from "../support/cache.ts";
 import { step } from "../support/progress.ts";
+import { COMPILER_IMAGE, compilerImage } from "../support/compiler-image.ts";
 import { BASE_IMAGE, baseImage } from "../support/rootfs.ts";
 import { buildImage, REPOSITORY } from "./build.ts";
 
@@ -13,6 +14,7 @@ export async function agentImage(): Promise<string> {
   const entry = `${ENTRY}${contentHash(basename(dirname(base)), ...(await content()))}`;
   const directory = await cached(entry, async (draft) => {
     await forget(OLD_ONES_KEPT);
+    await compilerImage();
     await step("build the agent's image", () => build(join(draft, "agent-image.tar")));
   });
   return join(directory, "agent-image.tar");
@@ -31,6 +33,7 @@ async function build(output: string) {
     output,
     baseImage: BASE_IMAGE,
     buildImage: BASE_IMAGE,
+    compilerImage: COMPILER_IMAGE,
     // A layer for each step would copy the file system each time; npm's cache makes the build independent of the network.
     buildArguments: [
       "--pull-never",

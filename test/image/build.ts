@@ -23,6 +23,8 @@ export interface ImageRequest {
   /** What the image stands on, and what the bundle is made in; default: as agent/Dockerfile says. */
   baseImage?: string;
   buildImage?: string;
+  /** What the netlink program is compiled in; default: as agent/Dockerfile says. */
+  compilerImage?: string;
   /** More arguments of the builder's build command. */
   buildArguments?: readonly string[];
   /** Arguments that come before each of the builder's commands. */
@@ -74,6 +76,7 @@ async function buildArguments(request: ImageRequest): Promise<string[]> {
     REVISION: await revision(),
     BASE_IMAGE: request.baseImage,
     BUILD_IMAGE: request.buildImage,
+    COMPILER_IMAGE: request.compilerImage,
     // BuildKit knows it by itself; docker without BuildKit and older buildahs do not.
     BUILDPLATFORM: `linux/${ownArchitecture()}`,
   };

@@ -10,12 +10,14 @@ const USAGE = `Usage: npm run image -- [options]
   --arch amd64|arm64    the image's architecture (default: this machine's, ${ownArchitecture()})
   --base-image <name>   what the image stands on (default: Debian with Node.js 24)
   --build-image <name>  what the bundle is made in (default: the same)
+  --compiler-image <name>  what the netlink program is compiled in (default: the same)
   --output <file>       the docker-archive to write (default: dist/agent-image.tar)
 podman and buildah have settings of their own, too: BUILDAH_ISOLATION=chroot where no namespaces may be made, and
 CONTAINERS_STORAGE_CONF with driver = "vfs" where no overlay may be mounted.`;
 
 async function main(): Promise<void> {
-  const { arch, help, output, "base-image": baseImage, "build-image": buildImageName } = options();
+  const { arch, help, output, ...images } = options();
+  const { "base-image": baseImage, "build-image": buildImageName, "compiler-image": compilerImage } = images;
   if (help) return say(USAGE);
   const builder = await findBuilder();
   say(`building with ${builder.name} (${builder.reason})`);
@@ -26,6 +28,7 @@ async function main(): Promise<void> {
     architecture: architecture(arch),
     baseImage,
     buildImage: buildImageName,
+    compilerImage,
     progress: process.stderr,
   });
   const { size } = await stat(output);
@@ -41,6 +44,7 @@ function options() {
       arch: { type: "string", default: ownArchitecture() },
       "base-image": { type: "string" },
       "build-image": { type: "string" },
+      "compiler-image": { type: "string" },
       output: { type: "string", default: join(REPOSITORY, "dist", "agent-image.tar") },
       help: { type: "boolean", short: "h" },
     },

@@ -1,5 +1,7 @@
 import { execa } from "execa";
-import { type Command, command } from "../../agent/netfilter/command.ts";
+import { type Command, command, type Converse, converse } from "../../agent/netfilter/command.ts";
+import { Netlink, type Mode, program } from "../../agent/netfilter/netlink.ts";
+import { netlinkProgram } from "../support/netlink.ts";
 
 /** Network namespaces of one test, all with its id in their name, so that nothing else is ever touched. */
 export class Namespaces {
@@ -36,6 +38,18 @@ export class Namespaces {
   /** The agent's way to run tools, in this namespace. */
   command(name: string): Command {
     return (file, args, ...others) => command("nsenter", [...this.#enter(name), file, ...args], ...others);
+  }
+
+  /** The agent's way to talk with its netlink program, in this namespace. */
+  async converse(name: string): Promise<Converse> {
+    const place = await netlinkProgram();
+    return (file, args, ...others) =>
+      converse("nsenter", [...this.#enter(name), file === program ? place : file, ...args], ...others);
+  }
+
+  /** The agent's netlink program in this namespace. */
+  async netlink(name: string, mode: Mode): Promise<Netlink> {
+    return new Netlink(mode, { start: await this.converse(name) });
   }
 
   /** The words before a program's own that run it with the namespace's network. */

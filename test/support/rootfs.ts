@@ -12,7 +12,7 @@ import { step } from "./progress.ts";
 /** The image that tests build theirs on, and run echo servers and clients in. */
 export const BASE_IMAGE = "localhost/magic-ip-address-base:bookworm";
 
-const SUITE = "bookworm";
+export const SUITE = "bookworm";
 // usr-is-merged: without it Debian takes usrmerge, and with that the whole of Perl.
 const PACKAGES = [
   "ca-certificates",
@@ -36,10 +36,10 @@ const DEBOOTSTRAP = [
   ...["force-unsafe-io", ...LEFT_OUT].map((option) => `--dpkgopt=${option}`),
 ];
 const AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt";
-const SEARCH_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+export const SEARCH_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 // The plainest way to store images: it needs no kernel feature. Builds on the base image have to use the same.
 const STORAGE = ["--storage-driver", "vfs"];
-const RECIPE_LABEL = "magic-ip-address.recipe";
+export const RECIPE_LABEL = "magic-ip-address.recipe";
 
 /** A Debian root file system as a tar, with nft, iptables, conntrack, Node and npm; made once. */
 export async function baseRootfs(): Promise<string> {
@@ -58,7 +58,7 @@ export async function baseImage(): Promise<string> {
     }),
   );
   const archive = join(directory, "image.tar");
-  await giveToBuildah(archive, recipe);
+  await giveToBuildah(BASE_IMAGE, archive, recipe);
   return archive;
 }
 
@@ -148,12 +148,13 @@ function hooksFor(
   return [...hooks, `upload ${work}/authorities ${AUTHORITIES}`, `upload ${work}/npmrc /usr/etc/npmrc`];
 }
 
-async function giveToBuildah(archive: string, recipe: string): Promise<void> {
+/** Gives an image that has its recipe as label to buildah, in place of an earlier one of its name. */
+export async function giveToBuildah(name: string, archive: string, recipe: string): Promise<void> {
   await ensurePackages(["buildah"]);
   await withLock("buildah-base-image", async () => {
-    const earlier = await imageInBuildah();
+    const earlier = await imageInBuildah(name);
     if (earlier?.recipe === recipe) return;
-    await step(`give image ${BASE_IMAGE} to buildah`, () =>
+    await step(`give image ${name} to buildah`, () =>
       buildah(["pull", "--quiet", `docker-archive:${archive}`]),
     );
     // Fails, rightly, when something was built on it.
@@ -161,9 +162,9 @@ async function giveToBuildah(archive: string, recipe: string): Promise<void> {
   });
 }
 
-async function imageInBuildah(): Promise<{ recipe: string; id: string } | undefined> {
+async function imageInBuildah(name: string): Promise<{ recipe: string; id: string } | undefined> {
   const format = `{{ index .OCIv1.Config.Labels "${RECIPE_LABEL}" }} {{ .FromImageID }}`;
-  const found = await buildah(["inspect", "--type", "image", "--format", format, BASE_IMAGE]).catch(() => "");
+  const found = await buildah(["inspect", "--type", "image", "--format", format, name]).catch(() => "");
   const [recipe, id] = found.trim().split(" ");
   return recipe && id ? { recipe, id } : undefined;
 }
