@@ -1,8 +1,10 @@
 import { accessSync } from "node:fs";
 import http, { type IncomingMessage } from "node:http";
 import https from "node:https";
+import { finished } from "node:stream/promises";
 // Not the package's index: it loads every API that there is, for 20 MB of memory.
 import { KubeConfig } from "@kubernetes/client-node/dist/config.js";
+import { JsonError, JsonReader, type Shape } from "./json.ts";
 
 /** The API server's answer where it is not a success. */
 export class ApiError extends Error {
@@ -24,14 +26,17 @@ export type Query = Record<string, string | number | boolean>;
 
 /** Requests to the API server over one connection pool, with the credentials of the process. */
 export interface Api {
-  /** The decoded answer. @throws {ApiError} or a network error */
-  get<T>(path: string, query: Query, signal?: AbortSignal): Promise<T>;
+  /**
+   * The decoded answer, or what of it has the shape: where others decide how large an answer is, only this bounds the
+   * memory that it takes. @throws {ApiError}, {JsonError} or a network error
+   */
+  get<T>(path: string, query: Query, signal?: AbortSignal, shape?: Shape): Promise<T>;
   /** Creates an object. @throws {ApiError} or a network error */
   post(path: string, object: unknown, signal?: AbortSignal): Promise<void>;
   /** Changes an object by a JSON patch (RFC 6902). @throws {ApiError} or a network error */
   patch(path: string, operations: unknown[], signal?: AbortSignal): Promise<void>;
-  /** Begins a watch. @throws {ApiError} or a network error */
-  watch<T>(path: string, query: Query, until: WatchEnd): Promise<AsyncGenerator<T>>;
+  /** Begins a watch, whose events have the shape. @throws {ApiError}, {JsonError} or a network error */
+  watch<T>(path: string, query: Query, until: WatchEnd, shape: Shape): Promise<AsyncGenerator<T>>;
 }
 
 /** What ends a watch, beside the server. */
@@ -63,6 +68,13 @@ const contentTypes = { GET: undefined, POST: "application/json", PATCH: "applica
 
 /** Milliseconds after which a request is given up: without a connection, and without a byte of the answer. */
 const limits = { connect: 10_000, answer: 30_000 };
+
+/**
+ * Bytes. An object of the API server has 1.5 MB in etcd; as JSON it may have six times as many, because "<" and control
+ * characters become six. `answer`: of one that is kept whole. `event`: of one event of a watch, kept or not; a server
+ * that sends more never ends it. `refusal`: of the body of an error.
+ */
+const most = { answer: 4_194_304, event: 33_554_432, refusal: 16_384 };
 
 /**
  * Connects as KUBECONFIG says, else as the pod's service account, else as ~/.kube/config.
@@ -101,21 +113,23 @@ export function connectApi(): Api {
   };
 
   return {
-    async get<T>(path: string, query: Query, signal?: AbortSignal) {
-      return JSON.parse(await text(await open({ path, query, signal }))) as T;
+    async get<T>(path: string, query: Query, signal?: AbortSignal, shape?: Shape) {
+      const response = await open({ path, query, signal });
+      if (shape === undefined) return JSON.parse(await text(response, most.answer)) as T;
+      return await only<T>(response, shape);
     },
     async post(path: string, object: unknown, signal?: AbortSignal) {
       const body = JSON.stringify(object);
-      await text(await open({ method: "POST", path, body, signal }));
+      await finished((await open({ method: "POST", path, body, signal })).resume());
     },
     async patch(path: string, operations: unknown[], signal?: AbortSignal) {
       const body = JSON.stringify(operations);
-      await text(await open({ method: "PATCH", path, body, signal }));
+      await finished((await open({ method: "PATCH", path, body, signal })).resume());
     },
-    async watch<T>(path: string, query: Query, { signal, silence }: WatchEnd) {
+    async watch<T>(path: string, query: Query, { signal, silence }: WatchEnd, shape: Shape) {
       const response = await open({ path, query: { ...query, watch: true }, signal });
       response.socket.setTimeout(silence);
-      return events<T>(response);
+      return values<T>(response, shape, most.event);
     },
   };
 }
@@ -162,39 +176,67 @@ function requested(request: http.ClientRequest, body: string | undefined): Promi
 const longestRetryAfter = 30;
 
 async function apiError(response: IncomingMessage): Promise<ApiError> {
-  const { message, reason } = statusOf(await text(response).catch(() => ""));
+  const { message, reason } = statusOf(await start(response));
   const asked = Number(response.headers["retry-after"] ?? 0);
   const retryAfter = Number.isFinite(asked) ? Math.min(Math.max(asked, 0), longestRetryAfter) : 0;
   return new ApiError(response.statusCode ?? 0, message, retryAfter, reason);
 }
 
+/** Characters of a refusal's message that are passed on: they come to the log and to the readiness. */
+const longestMessage = 500;
+
 /** Kubernetes answers errors with a `metav1.Status`; a proxy in between may answer anything. */
 function statusOf(body: string): { message: string; reason?: string } {
   try {
     const { kind, message, reason } = JSON.parse(body) as Record<string, string | undefined>;
-    return { message: message ?? body.slice(0, 200), ...(kind === "Status" && reason && { reason }) };
+    const said = (message ?? body).slice(0, longestMessage);
+    return { message: said, ...(kind === "Status" && reason && { reason }) };
   } catch {
     return { message: body.slice(0, 200) };
   }
 }
 
-async function text(response: IncomingMessage): Promise<string> {
+/** The start of a refusal's body; what comes after it is not read. */
+async function start(response: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
-  for await (const chunk of response) chunks.push(chunk);
+  let length = 0;
+  try {
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      if ((length += chunk.length) >= most.refusal) break;
+    }
+  } catch {
+    // What came says enough.
+  }
+  return Buffer.concat(chunks).subarray(0, most.refusal).toString("utf8");
+}
+
+async function text(response: IncomingMessage, longest: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    if ((length += chunk.length) > longest) throw new JsonError(`the answer is longer than ${longest} bytes`);
+    chunks.push(chunk);
+  }
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** The lines of a watch, each a decoded event. */
-async function* events<T>(response: IncomingMessage): AsyncGenerator<T> {
-  for await (const line of lines(response)) yield JSON.parse(line) as T;
+/** The one value of an answer, which is read to its end so that its connection serves on. */
+async function only<T>(response: IncomingMessage, shape: Shape): Promise<T> {
+  let found: T | undefined;
+  for await (const value of values<T>(response, shape)) found ??= value;
+  if (found === undefined) throw new JsonError("the answer is empty");
+  return found;
 }
 
-async function* lines(response: IncomingMessage): AsyncGenerator<string> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const chunk of response) {
-    const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = parts.pop() ?? "";
-    yield* parts.filter((line) => line !== "");
+/** The values of an answer, each as soon as it has ended. */
+async function* values<T>(response: IncomingMessage, shape: Shape, longest?: number): AsyncGenerator<T> {
+  const reader = new JsonReader(shape, longest);
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    for (const value of reader.read(chunk)) {
+      if (value === undefined) throw new JsonError("the answer is not the JSON object that it should be");
+      yield value as T;
+    }
   }
+  if (reader.isOpen) throw new JsonError("the answer breaks off");
 }

@@ -1,4 +1,5 @@
 import type { V1Container, V1Pod } from "@kubernetes/client-node";
+import type { Fields } from "./json.ts";
 
 /** What matters of a pod, and nothing else: the agent holds one of these for each pod that its selectors match. */
 export interface Pod {
@@ -25,7 +26,34 @@ export interface NamedPort {
   port: number;
 }
 
-/** Takes what matters out of a pod as the API server sends it. Absent fields become their zero value. */
+/**
+ * What of an API server's pod `podFromApi` needs, with the labels that somebody asks for. Whoever may create pods decides
+ * how large they are: of one, no more than 64 KiB are kept, and the lists no longer than a pod that works has them.
+ */
+export function podShape(labels: Iterable<string>): Fields {
+  const text = "text" as const;
+  const port = { fields: { name: text, protocol: text, containerPort: text } };
+  const container = { fields: { restartPolicy: text, ports: { items: port, most: 256 } } };
+  const metadata = {
+    ...{ namespace: text, name: text, uid: text, resourceVersion: text },
+    ...{ creationTimestamp: text, deletionTimestamp: text },
+    labels: { fields: Object.fromEntries([...labels].map((key) => [key, text])) },
+  };
+  const containers = { items: container, most: 128 };
+  const status = {
+    phase: text,
+    conditions: { items: { fields: { type: text, status: text } }, most: 64 },
+    podIP: text,
+    podIPs: { items: { fields: { ip: text } }, most: 8 },
+  };
+  const spec = { nodeName: text, hostNetwork: text, containers, initContainers: containers };
+  return {
+    fields: { metadata: { fields: metadata }, spec: { fields: spec }, status: { fields: status } },
+    most: 65_536,
+  };
+}
+
+/** Takes what matters out of a pod as the API server sends it. Absent fields, and null, become their zero value. */
 export function podFromApi(pod: V1Pod): Pod {
   const { metadata, spec, status } = pod;
   return {
@@ -56,8 +84,10 @@ function servingContainers({ spec }: V1Pod): V1Container[] {
   return [...(spec?.containers ?? []), ...sidecars];
 }
 
-function namedPorts({ ports = [] }: V1Container): NamedPort[] {
-  return ports.flatMap(({ name, protocol, containerPort }) =>
-    name === undefined ? [] : [{ name, protocol: (protocol ?? "TCP").toLowerCase(), port: containerPort }],
-  );
+/** The API server has checked the numbers; a port becomes part of a rule's text, so this does not rely on it. */
+function namedPorts({ ports }: V1Container): NamedPort[] {
+  return (ports ?? []).flatMap(({ name, protocol, containerPort: port }) => {
+    const isPort = Number.isInteger(port) && port >= 1 && port <= 65_535;
+    return !name || !isPort ? [] : [{ name, protocol: (protocol ?? "TCP").toLowerCase(), port }];
+  });
 }

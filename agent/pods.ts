@@ -1,44 +1,16 @@
-import { setTimeout as delay } from "node:timers/promises";
-import type { V1Pod, V1PodList } from "@kubernetes/client-node";
-import { type Api, ApiError, Silence } from "./api.ts";
+import type { V1Pod } from "@kubernetes/client-node";
+import type { Api } from "./api.ts";
 import type { Config } from "./config.ts";
-import { type Pod, podFromApi } from "./pod.ts";
+import { type Pod, podFromApi, podShape } from "./pod.ts";
+import { type Interest, type Known, list } from "./podpages.ts";
+import { isOlder, type PodListener, PodWatch, type Times } from "./podwatch.ts";
+
+export type { PodListener } from "./podwatch.ts";
 
 /** The pods of this node that the addresses may lead to, kept in step with the API server. */
 export interface PodSource {
   /** What is known now; undefined until every selector was listed once. */
   pods(): Pod[] | undefined;
-}
-
-/** Told of every change, and of trouble with what is listed and watched (its path and selector), and of the end of it (undefined). */
-export interface PodListener {
-  changed(): void;
-  trouble(source: string, message: string | undefined): void;
-}
-
-interface WatchEvent {
-  type: "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK" | "ERROR";
-  object: V1Pod & { code?: number; message?: string };
-}
-
-/** One namespace and selector: one list, then one watch. */
-interface Interest {
-  namespace: string;
-  selector: string;
-}
-
-/** Milliseconds. */
-interface Times {
-  /**
-   * Within it the agents of a cluster come back, each at a moment of its own, when the API server ended their watches or
-   * did not answer: a thousand that come at once keep a server that starts from starting.
-   */
-  comeBack: number;
-  /**
-   * After it a watch without a word is no longer believed: a server sends a bookmark every minute (KEP-956), unless it
-   * forgot the version that it was asked for, or no pod of the cluster changed and its etcd does not tell progress.
-   */
-  silence: number;
 }
 
 const usual: Times = { comeBack: 11_000, silence: 75_000 };
@@ -63,20 +35,25 @@ export function watchPods(
   return { pods: () => merged(watches.map(({ known }) => known)) };
 }
 
-/** The pods of the node, listed once. @throws {ApiError} or a network error */
+/** The pods of the node, listed once. @throws {ApiError}, {JsonError} or a network error */
 export async function listPods(api: Api, config: Config, nodeName: string): Promise<Pod[]> {
   const lists = await Promise.all(interests(config).map((interest) => list(api, interest, nodeName)));
   return merged(lists.map(({ pods }) => pods)) ?? [];
 }
 
 function interests({ addresses }: Config): Interest[] {
-  const all = addresses.map(({ namespace, selector }) => ({ namespace, selector }));
+  const labels = addresses.flatMap(({ requirements }) => requirements.map(({ key }) => key));
+  const ports = new Set(addresses.flatMap(({ ports }) => ports.map(({ targetPort }) => targetPort)));
+  const shape = podShape(labels);
+  const read = (item: V1Pod) => {
+    const pod = podFromApi(item);
+    return { ...pod, namedPorts: pod.namedPorts.filter(({ name }) => ports.has(name)) };
+  };
+  const all = addresses.map(({ namespace, selector }) => ({ namespace, selector, shape, read }));
   return [
     ...new Map(all.map((interest) => [`${interest.namespace} ${interest.selector}`, interest])).values(),
   ];
 }
-
-type Known = Map<string, Pod>;
 
 /** Two selectors may know one pod; the uid tells, and the version which of them heard of it last. */
 function merged(all: (Known | undefined)[]): Pod[] | undefined {
@@ -87,197 +64,4 @@ function merged(all: (Known | undefined)[]): Pod[] | undefined {
     if (other === undefined || !isOlder(pod.version, other.version)) newest.set(uid, pod);
   }
   return [...newest.values()];
-}
-
-function podsPath({ namespace }: Interest): string {
-  return `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
-}
-
-function selection({ selector }: Interest, nodeName: string) {
-  return { fieldSelector: `spec.nodeName=${nodeName}`, labelSelector: selector };
-}
-
-async function list(api: Api, interest: Interest, nodeName: string, signal?: AbortSignal) {
-  const answer = await api.get<V1PodList>(podsPath(interest), selection(interest, nodeName), signal);
-  const pods: Known = new Map(answer.items.map((item) => [item.metadata?.uid ?? "", podFromApi(item)]));
-  return { pods, version: answer.metadata?.resourceVersion ?? "" };
-}
-
-/** Watches that failed one after the other before the pods are listed, in case lists are answered. */
-const blindness = 4;
-
-class PodWatch {
-  known: Known | undefined;
-  #version = "";
-  #failures = 0;
-  /** Watches in a row that did not begin. */
-  #blind = 0;
-  /** Versions in a row that could not be gone on from. */
-  #expired = 0;
-  /** How long the server may be silent now: longer each time that it was for nothing, until it sends a bookmark. */
-  #patience: number;
-
-  constructor(
-    readonly api: Api,
-    readonly interest: Interest,
-    readonly nodeName: string,
-    readonly times: Times & { relist: number },
-    readonly listener: PodListener,
-  ) {
-    this.#patience = times.silence;
-  }
-
-  /** What is in trouble, for a person: two selectors of a namespace are two watches. */
-  get #source(): string {
-    return `${podsPath(this.interest)} (${this.interest.selector})`;
-  }
-
-  async run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      try {
-        await this.#list(signal);
-        await this.#watchUntilRelist(signal);
-      } catch (error) {
-        await this.#wait(error, signal);
-      }
-    }
-  }
-
-  async #list(signal: AbortSignal): Promise<void> {
-    const { pods, version } = await list(this.api, this.interest, this.nodeName, signal);
-    this.known = pods;
-    this.#version = version;
-    if (this.#blind === 0) this.#succeeded();
-    this.listener.changed();
-  }
-
-  async #watchUntilRelist(signal: AbortSignal): Promise<void> {
-    const due = jittered(this.times.relist);
-    const relist = performance.now() + due;
-    // The server ends the watch in time, unless something in between keeps its word from us.
-    const overdue = AbortSignal.timeout(due + 30_000);
-    while (!signal.aborted && performance.now() < relist) {
-      try {
-        await this.#watch(relist - performance.now(), AbortSignal.any([signal, overdue]));
-      } catch (error) {
-        if (overdue.aborted) return;
-        if (isExpired(error)) return await pause(Math.min(200 * 2 ** this.#expired++, 30_000), signal);
-        await this.#wait(error, signal);
-        if (isAnswer(error) && ++this.#blind % blindness === 0) return;
-      }
-    }
-  }
-
-  /**
-   * One watch, to its end: the server's at the relist, or after 15–30 minutes, so that agents get to know new servers.
-   * One watch and one list for each relist is as few requests as there can be.
-   */
-  async #watch(longest: number, signal: AbortSignal): Promise<void> {
-    const timeoutSeconds = Math.ceil(Math.min(900 + Math.random() * 900, longest / 1000));
-    const query = {
-      ...selection(this.interest, this.nodeName),
-      resourceVersion: this.#version,
-      allowWatchBookmarks: true,
-      timeoutSeconds,
-    };
-    const opened = performance.now();
-    const until = { signal, silence: this.#patience };
-    const events = await this.api.watch<WatchEvent>(podsPath(this.interest), query, until);
-    this.#blind = 0;
-    this.#succeeded();
-    await this.#follow(events);
-    // A server that ends a watch before its time goes away, and ends those of all other agents, too.
-    const lasted = performance.now() - opened;
-    if (lasted < (timeoutSeconds - 1) * 1000) await sleep(Math.random() * this.times.comeBack, signal);
-  }
-
-  async #follow(events: AsyncGenerator<WatchEvent>): Promise<void> {
-    try {
-      for await (const event of events) {
-        if (event.type === "ERROR") throw failureOf(event);
-        this.#take(event);
-      }
-    } catch (error) {
-      if (!(error instanceof Silence)) throw error;
-      this.#patience = Math.min(2 * this.#patience, this.times.relist);
-      // What came before the silence may have been lost, too.
-      throw new ApiError(410, "the watch was silent", 0);
-    }
-  }
-
-  #take({ type, object }: WatchEvent): void {
-    const version = object.metadata?.resourceVersion ?? this.#version;
-    if (isOlder(version, this.#version)) throw new ApiError(410, "versions go backwards", 0);
-    this.#version = version;
-    this.#expired = 0;
-    if (type === "BOOKMARK") {
-      this.#patience = this.times.silence;
-      return;
-    }
-    const uid = object.metadata?.uid ?? "";
-    if (type === "DELETED") this.known?.delete(uid);
-    else this.known?.set(uid, podFromApi(object));
-    this.listener.changed();
-  }
-
-  #succeeded(): void {
-    if (this.#failures > 0) this.listener.trouble(this.#source, undefined);
-    this.#failures = 0;
-  }
-
-  async #wait(error: unknown, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return;
-    this.#failures++;
-    this.listener.trouble(this.#source, sentence(error));
-    const asked = error instanceof ApiError ? error.retryAfter * 1000 : 0;
-    // Who knows nothing yet has traffic waiting.
-    const longest = this.known === undefined ? 1_000 * 2 ** (this.#failures - 1) : Number.POSITIVE_INFINITY;
-    const wait = Math.random() * Math.min(longest, this.times.comeBack);
-    await sleep(asked + wait, signal);
-  }
-}
-
-/** A watch that has begun fails with an event. */
-function failureOf({ object }: WatchEvent): ApiError {
-  return new ApiError(object.code ?? 500, object.message ?? "the watch failed", 0);
-}
-
-/** 410 Gone: the watch cannot go on where it was (etcd compaction), so everything has to be listed again. */
-function isExpired(error: unknown): boolean {
-  return error instanceof ApiError && error.status === 410;
-}
-
-/** Somebody answered, and not with a watch, so that a list may well succeed. A server that is overloaded wants fewer. */
-function isAnswer(error: unknown): boolean {
-  const isOverloaded = error instanceof ApiError && (error.status === 429 || error.status === 503);
-  return (error instanceof ApiError || error instanceof Silence) && !isOverloaded;
-}
-
-/** Versions of one resource grow, and compare as whole numbers (KEP-5504); what does not look like one is not judged. */
-function isOlder(version: string, known: string): boolean {
-  const isNumber = /^[1-9][0-9]*$/;
-  return isNumber.test(version) && isNumber.test(known) && BigInt(version) < BigInt(known);
-}
-
-/** Waits that long, give or take a quarter, or until the signal aborts. */
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return sleep(jittered(milliseconds), signal);
-}
-
-/** Waits that long, or until the signal aborts. */
-async function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
-  await delay(Math.round(milliseconds), undefined, { signal }).catch(() => undefined);
-}
-
-/** 75–125 % of it, in whole milliseconds, as timers want them. */
-function jittered(milliseconds: number): number {
-  return Math.round(milliseconds * (0.75 + Math.random() / 2));
-}
-
-function sentence(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const { code = "" } = error as NodeJS.ErrnoException;
-  // Of the system; anything else is a fault of ours or an answer, and must not look like an outage.
-  const isOutage = /^E[A-Z]+$/.test(code);
-  return isOutage ? `the API server cannot be reached: ${error.message || code}` : error.message;
 }

@@ -28,6 +28,7 @@ describe("data goes one way", () => {
     "agent/dropping.ts",
     "agent/firewall.ts",
     "agent/flows.ts",
+    "agent/json.ts",
     "agent/metrics.ts",
     "agent/network.ts",
     "agent/node.ts",

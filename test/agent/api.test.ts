@@ -33,12 +33,32 @@ async function serve(answers: RequestListener) {
   return connectApi();
 }
 
+const anyEvent = { fields: { type: "text" as const } };
+
 describe("a watch", () => {
+  it("fails where one event is longer than any can be, instead of reading it for ever", async () => {
+    const piece = "x".repeat(1_000_000);
+    const api = await serve((_request, response) => {
+      response.writeHead(200).write('{"type":"ADDED","object":{"metadata":{"annotations":{"a":"');
+      const more = () => {
+        while (!response.destroyed && response.write(piece));
+      };
+      response.on("drain", more);
+      more();
+    });
+    const follow = async () => {
+      for await (const event of await api.watch("/pods", {}, { signal, silence: 30_000 }, anyEvent))
+        expect(event).toBeUndefined();
+    };
+    await expect(follow()).rejects.toThrow("one value of the answer is longer than 33554432 bytes");
+  });
+
   it("without a word for as long as it may be fails with Silence, after what it said before", async () => {
     const api = await serve((_request, response) => response.writeHead(200).write('{"type":"ADDED"}\n'));
     const heard: unknown[] = [];
     const follow = async () => {
-      for await (const event of await api.watch("/pods", {}, { signal, silence: 200 })) heard.push(event);
+      for await (const event of await api.watch("/pods", {}, { signal, silence: 200 }, anyEvent))
+        heard.push(event);
     };
     await expect(follow()).rejects.toThrow(Silence);
     expect(heard).toEqual([{ type: "ADDED" }]);
@@ -57,6 +77,24 @@ describe("an answer that is a refusal", () => {
     });
     const refusal = { status: 503, retryAfter: seconds, reason: undefined };
     await expect(api.get("/pods", {})).rejects.toMatchObject(refusal);
+  });
+
+  it("is read to no more than its start, and its message is cut", async () => {
+    const sent = { bytes: 0 };
+    const api = await serve((_request, response) => {
+      response.writeHead(500);
+      const more = () => {
+        while (!response.destroyed && response.write("a long story ".repeat(1_000))) sent.bytes += 13_000;
+      };
+      response.on("drain", more);
+      more();
+    });
+    const error: Error = await api.get("/pods", {}).then(
+      () => new Error("no refusal"),
+      (refusal: Error) => refusal,
+    );
+    expect(error.message.length).toBeLessThan(600);
+    expect(error.message).toMatch(/^the API server answers 500: a long story/);
   });
 
   it("has Kubernetes' word for the reason", async () => {

@@ -9,6 +9,12 @@ interface Event {
   object: V1Pod & { code?: number };
 }
 
+/** A list, or a page of it: `next` is the continuation. */
+interface Page {
+  items: V1Pod[] | null;
+  next?: string;
+}
+
 const podOf = (name: string, version: string): V1Pod => ({
   metadata: { name, uid: name, namespace: "monitoring", resourceVersion: version },
 });
@@ -25,15 +31,16 @@ class ScriptedApi implements Api {
   readonly asked: { kind: string; path: string; query: Query; silence?: number }[] = [];
 
   constructor(
-    readonly lists: (V1Pod[] | Error)[],
+    readonly lists: (V1Pod[] | Page | Error)[],
     readonly watches: (Event | Error)[][],
   ) {}
 
   async get<T>(path: string, query: Query): Promise<T> {
     this.asked.push({ kind: "list", path, query });
-    const items = this.lists.shift() ?? [];
-    if (items instanceof Error) throw items;
-    return { metadata: { resourceVersion: "100" }, items } as T;
+    const list = this.lists.shift() ?? [];
+    if (list instanceof Error) throw list;
+    const page: Page = Array.isArray(list) ? { items: list } : list;
+    return { metadata: { resourceVersion: "100", continue: page.next }, items: page.items } as T;
   }
 
   async post(): Promise<void> {}
@@ -112,6 +119,38 @@ describe("the pods of the node", () => {
       kind: "watch",
       query: { ...selection, resourceVersion: "100", allowWatchBookmarks: true },
     });
+  });
+
+  it("are listed page by page, and anew from the first page when the next one is too old to be had", async () => {
+    const pages = [
+      { items: [podOf("a", "1")], next: "page 2" },
+      new ApiError(410, "the continuation is too old", 0),
+      { items: [podOf("b", "2")], next: "page 2 again" },
+      { items: [podOf("c", "3")] },
+    ];
+    const api = new ScriptedApi(pages, []);
+    const { source, told } = follow(api);
+    await until(() => api.asked.length === 5);
+    expect(names(source)).toEqual(["b", "c"]);
+    expect(api.asked.map(({ query }) => query.continue)).toEqual([
+      ...[undefined, "page 2", undefined, "page 2 again", undefined],
+    ]);
+    expect(told).toEqual([]);
+  });
+
+  it("are none where the server says null for none", async () => {
+    const { source, told } = follow(new ScriptedApi([{ items: null }], []));
+    await until(() => names(source) !== undefined);
+    expect([names(source), told]).toEqual([[], []]);
+  });
+
+  it("are kept up to a thousand, the running ones before others", async () => {
+    const idle = Array.from({ length: 1_500 }, (_, index) => podOf(`idle-${index}`, "1"));
+    const running = { ...podOf("running", "2"), status: { phase: "Running" } };
+    const { source } = follow(new ScriptedApi([[...idle, running]], []));
+    await until(() => names(source) !== undefined);
+    expect(names(source)).toHaveLength(1_000);
+    expect(names(source)).toContain("running");
   });
 
   it("follow the events, and a watch that ended goes on where it was, bookmarks included", async () => {

@@ -1,4 +1,5 @@
 import { connectApi } from "../../agent/api.ts";
+import { podShape } from "../../agent/pod.ts";
 import type { Cluster } from "./cluster.ts";
 
 /** When a pod's readiness was seen in the API. */
@@ -56,7 +57,8 @@ export class PodEvents {
   async #follow(path: string, labelSelector: string): Promise<void> {
     try {
       const until = { signal: this.#stopping.signal, silence: longest };
-      for await (const event of await connectApi().watch<PodEvent>(path, { labelSelector }, until))
+      const shape = { fields: { type: "text" as const, object: podShape([]) } };
+      for await (const event of await connectApi().watch<PodEvent>(path, { labelSelector }, until, shape))
         this.#take(event);
     } catch (error) {
       if (!this.#stopping.signal.aborted) throw error;
