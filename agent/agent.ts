@@ -1,14 +1,15 @@
 import type { Logger } from "pino";
 import type { Api } from "./api.ts";
-import { cleanUp } from "./cleanup.ts";
 import type { Config } from "./config.ts";
 import { departure, type Home, Permission } from "./departure.ts";
 import type { Frontend, Problem } from "./desired.ts";
 import type { Finding } from "./doctor.ts";
+import { serveEndpoints } from "./endpoints.ts";
 import { type Event, postEvent } from "./event.ts";
+import { endClock, leave } from "./ending.ts";
 import { Examination } from "./examination.ts";
-import { serveHealth, serveMetrics } from "./health.ts";
 import type { Backend } from "./netfilter/backend.ts";
+import { isForbidden } from "./netfilter/choice.ts";
 import type { Conntrack } from "./netfilter/conntrack.ts";
 import type { Monitor } from "./netfilter/monitor.ts";
 import type { NodeFacts } from "./node.ts";
@@ -68,13 +69,15 @@ const permissionIntervals = { minimum: 5_000, maximum: 1_800_000, retry: 5_000 }
  */
 export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<void> {
   const { config, home, api, backend } = agent;
+  const clock = endClock(signal);
   const [since, before] = await Promise.all([
     rulesSince(agent),
     backend.frontends(config.instance).catch(() => []),
   ]);
   const status = new Status(backend.name, since);
   const served = new AbortController();
-  const serving = serve(agent, status, served.signal);
+  const posting = { ...agent, post: (event: Event) => post(agent, event) };
+  const serving = serveEndpoints(posting, status, served.signal);
   // Before the pods are asked for, so that one connection serves for both and for the watch after them.
   const permission = new Permission(api, home);
   const mayAsk = () => permission.ask(AbortSignal.any([signal, AbortSignal.timeout(2_000)]));
@@ -84,9 +87,9 @@ export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<
   const finished = keepInStep(agent, { status, before }, stopped.signal);
 
   await aborted(signal);
+  const leaving = leave(agent, clock, () => departure(api, home, permission.granted));
   stopped.abort();
-  await Promise.all([finished, asking.stop()]);
-  await leave(agent, permission.granted);
+  await leaving(Promise.all([finished, asking.stop()]));
   served.abort();
   await serving;
 }
@@ -164,59 +167,6 @@ async function keepInStep(agent: AgentParts, { status, before }: Start, signal: 
   await Promise.all([rules, inspections, flows, checks].map((schedule) => schedule.stop()));
 }
 
-/** The health endpoints, and /metrics on its port; a port that cannot be had keeps nothing else from being done. */
-async function serve(agent: AgentParts, status: Status, signal: AbortSignal): Promise<void> {
-  const { config, backend, log } = agent;
-  const source = { report: () => status.report(), counts: () => backend.counts() };
-  const failed = (error: unknown) => log.error({ err: error }, "a health endpoint could not answer");
-  const metrics = portTrouble({ status, log, part: "metrics", served: "/metrics is served now" });
-  const health = portTrouble({
-    ...{ status, log, part: "health", served: "the health endpoints are served now" },
-    lasting: (message) => post(agent, { reason: "MagicIpHealthPort", message }),
-  });
-  const toldHealth = (message: string | undefined) => {
-    health(message);
-    if (message === undefined) agent.holdsHealthPort?.();
-  };
-  const { healthPort, metricsPort } = config;
-  await Promise.all([
-    serveHealth({ port: healthPort, source, trouble: toldHealth, failed }, signal),
-    metricsPort && serveMetrics({ port: metricsPort, source, trouble: metrics, failed }, signal),
-  ]);
-}
-
-/** A port that this process would listen on. */
-interface PortTold {
-  status: Status;
-  log: Logger;
-  part: string;
-  /** The log's words when it is had after all. */
-  served: string;
-  /** Called once for a trouble that lasts longer than an agent that ends holds its port beside the next. */
-  lasting?(message: string): void;
-}
-
-/** Milliseconds. */
-const lastingTrouble = 10_000;
-
-/** The addresses work without the port, so it is no reason to be unready. */
-function portTrouble({ status, log, part, served, lasting }: PortTold) {
-  let since: number | undefined;
-  let posted = false;
-  return (message: string | undefined): void => {
-    if (status.trouble(part, message) && message !== undefined) log.warn(`${message}; it is tried again`);
-    if (message === undefined) {
-      if (since !== undefined) log.info(served);
-      [since, posted] = [undefined, false];
-      return;
-    }
-    since ??= performance.now();
-    if (posted || performance.now() - since < lastingTrouble) return;
-    posted = true;
-    lasting?.(message);
-  };
-}
-
 function podListener(changed: () => void, status: Status, log: Logger): PodListener {
   return {
     changed,
@@ -245,6 +195,8 @@ async function removeOthers({ backend, everyBackend, config, log }: AgentParts):
   const others = (await everyBackend()).filter(({ name }) => name !== backend.name);
   for (const other of others) {
     const removed = await other.remove(config.instance).catch((error: Error) => {
+      // What it may not look at, it did not write; the end of the installation says so, too.
+      if (isForbidden(error)) return undefined;
       log.warn(
         `the rules that ${other.name} may hold for this installation stay until the next change: ${error.message}`,
       );
@@ -264,21 +216,6 @@ function onceDone(action: () => Promise<void>): () => void {
       begun = false;
     });
   };
-}
-
-async function leave(agent: AgentParts, permitted: boolean): Promise<void> {
-  const { api, home, config, everyBackend, conntrack, log } = agent;
-  const { removed, reason } = await departure(api, home, permitted);
-  if (!removed) return log.info(`ending, the rules stay: ${reason}`);
-  try {
-    await cleanUp(config.instance, await everyBackend(), conntrack);
-    log.info(`the installation is removed (${reason}): rules and flows are gone`);
-  } catch (error) {
-    log.error(
-      { err: error },
-      "the installation is removed, and the node could not be cleaned whole: run cleanup on it",
-    );
-  }
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

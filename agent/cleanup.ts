@@ -8,27 +8,132 @@ export interface Ending extends Flows {
   endAll(ipAddress: string): Promise<void>;
 }
 
+/** What of an installation could not be removed, or not be looked for. */
+export class CleanupError extends Error {
+  override name = "CleanupError";
+
+  constructor(readonly faults: Fault[]) {
+    super(faults.map(({ part, error }) => `${part}: ${error.message}`).join("; "));
+  }
+}
+
+/** A backend, or conntrack, that did not do its part. */
+export interface Fault {
+  part: string;
+  error: Error;
+}
+
+/** What an installation had, of attempts that failed in part: the next one goes on from there. */
+export class Removal {
+  readonly gone: Frontend[] = [];
+  /** The backends that are done. */
+  readonly done = new Set<string>();
+  found = false;
+
+  get ipAddresses(): string[] {
+    return [...new Set(this.gone.map(({ ipAddress }) => ipAddress))];
+  }
+}
+
 /**
  * Leaves the node as it was before the installation: its rules, whatever backend wrote them, and the flows to what it had
- * go. Returns the magic IPs that it had, or undefined when there was nothing to remove.
- * @throws {CommandError}
+ * go. Returns the magic IPs that it had, or undefined when there was nothing to remove. A backend that fails keeps no other
+ * from its part.
+ * @throws {CleanupError}
  */
 export async function cleanUp(
   instance: string,
   backends: Backend[],
   flows: Ending,
+  removal = new Removal(),
 ): Promise<string[] | undefined> {
-  const removed: (Frontend[] | undefined)[] = [];
-  for (const backend of backends) removed.push(await backend.remove(instance));
-  if (removed.every((frontends) => frontends === undefined)) return undefined;
-  const gone = removed.flatMap((frontends) => frontends ?? []);
-  const claims = await Promise.all(backends.map((backend) => backend.claims(instance)));
-  const ipAddresses = [...new Set(gone.map(({ ipAddress }) => ipAddress))];
-  await endFlowsTo(gone, claims.flat(), flows).catch((error: Error) => {
-    const message = `the rules are gone, and the flows to ${ipAddresses.join(", ")} may go on`;
-    throw new Error(`${message}: ${error.message}`, { cause: error });
-  });
-  return ipAddresses;
+  const due = backends.filter(({ name }) => !removal.done.has(name));
+  const faults = await eachPart(
+    due,
+    ({ name }) => name,
+    (backend) => removeAll(instance, backend, removal),
+  );
+  const failed = new Set(faults.map(({ part }) => part));
+  const working = backends.filter(({ name }) => !failed.has(name));
+  faults.push(
+    ...(await eachPart(
+      [removal.gone],
+      () => "conntrack",
+      async (gone) => {
+        if (gone.length === 0) return;
+        const claims = await Promise.all(working.map((backend) => backend.claims(instance)));
+        await endFlowsTo(gone, claims.flat(), flows).catch((error: Error) => {
+          const message = `the flows to ${removal.ipAddresses.join(", ")} may go on`;
+          throw new Error(`${message}: ${error.message}`, { cause: error });
+        });
+      },
+    )),
+  );
+  if (faults.length > 0) throw new CleanupError(faults);
+  return removal.found ? removal.ipAddresses : undefined;
+}
+
+/** What they found is looked for again: a tool may say that it works and not do so. */
+async function removeAll(instance: string, backend: Backend, removal: Removal): Promise<void> {
+  const gone = await backend.remove(instance);
+  if (gone !== undefined) {
+    removal.gone.push(...gone);
+    if ((await backend.remove(instance)) !== undefined)
+      throw new Error("the rules are still there after they were removed");
+    removal.found = true;
+  }
+  removal.done.add(backend.name);
+}
+
+/** Does it for each of them beside the others; what went wrong. */
+async function eachPart<T>(
+  parts: T[],
+  name: (part: T) => string,
+  action: (part: T) => Promise<void>,
+): Promise<Fault[]> {
+  const faults = parts.map((part) =>
+    action(part).then(
+      () => [],
+      (error: Error) => [{ part: name(part), error }],
+    ),
+  );
+  return (await Promise.all(faults)).flat();
+}
+
+/** What a cleanup of a node says, and what it could not do or look at. */
+export interface NodeCleanup {
+  text: string;
+  faults: Fault[];
+}
+
+/** Removes this installation from the node, or all that there are. */
+export async function cleanNode(
+  named: string | undefined,
+  backends: Backend[],
+  flows: Ending,
+): Promise<NodeCleanup> {
+  const present = new Set<string>();
+  const look = async (backend: Backend) => {
+    for (const instance of await backend.instances()) present.add(instance);
+  };
+  const faults = named === undefined ? await eachPart(backends, ({ name }) => name, look) : [];
+  const lines: string[] = [];
+  for (const instance of named === undefined ? [...present].toSorted() : [named]) {
+    const removal = new Removal();
+    await cleanUp(instance, backends, flows, removal).catch((error: unknown) => {
+      if (!(error instanceof CleanupError)) throw error;
+      faults.push(...error.faults);
+    });
+    if (removal.found)
+      lines.push(`${instance}: removed the rules and flows of ${removal.ipAddresses.join(", ")}\n`);
+  }
+  if (lines.length === 0 && faults.length === 0) lines.push("nothing to clean up on this node\n");
+  return { text: lines.join(""), faults: distinct(faults) };
+}
+
+/** One that fails does so for each installation. */
+function distinct(faults: Fault[]): Fault[] {
+  return [...new Map(faults.map((fault) => [`${fault.part} ${fault.error.message}`, fault])).values()];
 }
 
 /**

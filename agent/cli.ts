@@ -4,12 +4,13 @@ import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { runAgent } from "./agent.ts";
 import { connectApi } from "./api.ts";
 import { CalleeError, callPatiently, parseCallee } from "./call.ts";
-import { cleanUp } from "./cleanup.ts";
+import { cleanNode } from "./cleanup.ts";
 import { type Config, ConfigError, configFromEnvironment, instancePattern, parseConfig } from "./config.ts";
 import { desired } from "./desired.ts";
+import { endTimes } from "./ending.ts";
 import { createLog } from "./log.ts";
 import { chooseBackend, everyBackend } from "./netfilter/choice.ts";
-import { command } from "./netfilter/command.ts";
+import { commandUntil } from "./netfilter/command.ts";
 import { Conntrack } from "./netfilter/conntrack.ts";
 import { Monitor } from "./netfilter/monitor.ts";
 import { NodeObserver } from "./netfilter/node.ts";
@@ -117,7 +118,7 @@ function addNodeCommands(program: Command, env: NodeJS.ProcessEnv, out: Terminal
       instanceName,
     )
     .option("-a, --all", "every installation of magic IP addresses on this node")
-    .action(async (options: CleanupOptions) => out(await cleanup(options, env)));
+    .action(async (options: CleanupOptions) => cleanup(options, env, out));
 
   program
     .command("call")
@@ -186,15 +187,27 @@ async function run(config: Config, node: string, env: NodeJS.ProcessEnv): Promis
   const ending = new AbortController();
   // Not once: while a tool runs, a library of ours ends the process at a signal that nobody else listens to.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => ending.abort());
+  const tools = new AbortController();
+  const session = new NftSession();
+  ending.signal.addEventListener("abort", () => {
+    setTimeout(() => (tools.abort(), session.end()), endTimes.tools).unref();
+    // Whatever else may hang.
+    setTimeout(() => process.exit(1), endTimes.process).unref();
+  });
+  const onNode = commandUntil(tools.signal);
   const { POD_NAMESPACE: namespace, DAEMONSET_NAME: daemonSet } = env;
   const home = namespace && daemonSet ? { namespace, daemonSet } : undefined;
   const observer = new NodeObserver(node);
   const nodeFacts = (podIps?: string[]) => observer.look(podIps);
-  const session = new NftSession();
   const transact = session.run.bind(session);
-  const { backend, reason } = await chooseBackend(config, await nodeFacts(), command, transact);
+  const choosing = nodeFacts().then((facts) => chooseBackend(config, facts, onNode, transact));
+  const choice = await choosing.catch((error: unknown) => {
+    if (!ending.signal.aborted) throw error;
+  });
+  if (choice === undefined) return log.info("ending before the beginning, the rules stay");
+  const { backend, reason } = choice;
   log.info(`the rules are held by ${backend.name}: ${reason}`);
-  const examine = (podIps: string[]) => preflight(config, undefined, undefined, podIps);
+  const examine = (podIps: string[]) => preflight(config, onNode, undefined, podIps);
   const parts = {
     config,
     nodeName: node,
@@ -246,21 +259,20 @@ function onlyNode(nodeNames: string[]): string {
   );
 }
 
-async function cleanup({ instance, all }: CleanupOptions, env: NodeJS.ProcessEnv): Promise<string> {
+async function cleanup(
+  { instance, all }: CleanupOptions,
+  env: NodeJS.ProcessEnv,
+  out: Terminal["out"],
+): Promise<void> {
   const named = instance ?? env.INSTANCE;
   if (!all && !named)
     throw new UsageError("say which installation: --instance <namespace>.<release>, or --all");
-  const backends = await everyBackend();
-  const present = await Promise.all(backends.map((backend) => backend.instances()));
-  const instances = all || !named ? [...new Set(present.flat())] : [instanceName(named)];
-  const conntrack = new Conntrack();
-  const lines: { name: string; ips: string[] | undefined }[] = [];
-  for (const name of instances) lines.push({ name, ips: await cleanUp(name, backends, conntrack) });
-  const found = lines.filter(({ ips }) => ips !== undefined);
-  if (found.length === 0) return "nothing to clean up on this node\n";
-  return found
-    .map(({ name, ips }) => `${name}: removed the rules and flows of ${ips?.join(", ")}\n`)
-    .join("");
+  const only = all || !named ? undefined : instanceName(named);
+  const { text, faults } = await cleanNode(only, await everyBackend(), new Conntrack());
+  out(text);
+  if (faults.length === 0) return;
+  const what = faults.map(({ part, error }) => `  ${part}: ${error.message}`).join("\n");
+  throw new Error(`the node may not be clean, for not all of it could be looked at or removed:\n${what}`);
 }
 
 async function call(addresses: string[], options: CallOptions, out: Terminal["out"]): Promise<void> {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { Config } from "../config.ts";
 import { desired } from "../desired.ts";
 import type { NodeFacts } from "../node.ts";
@@ -34,17 +35,56 @@ export async function chooseBackend(
   return { backend: nftables, reason: `nothing works here: ${fault}; ${secondFault}` };
 }
 
-/** Everything that may have rules of ours on this node, for cleaning up. */
+/** Milliseconds after which a backend that does not answer counts as one that may have rules. */
+const answerTime = 1_000;
+
+/**
+ * Everything that may have rules of ours on this node, for cleaning up. Left out is only what cannot have any: its tool is
+ * missing, or the kernel has nothing of it. A tool that fails or hangs says nothing of the rules.
+ */
 export async function everyBackend(run: Command = command): Promise<Backend[]> {
   const candidates = [
     new NftablesBackend(run),
     new IptablesBackend("nft", run),
     new IptablesBackend("legacy", run),
   ];
-  const faults = await Promise.all(candidates.map((backend) => attempt(() => backend.instances())));
-  const working = candidates.filter((_backend, index) => faults[index] === undefined);
-  // When none works, the first one's error is what to tell.
-  return working.length > 0 ? working : candidates.slice(0, 1);
+  const absent = await Promise.all(
+    candidates.map((backend) =>
+      Promise.race([isAbsent(backend, run), delay(answerTime, false, { ref: false })]),
+    ),
+  );
+  const possible = candidates.filter((_backend, index) => !absent[index]);
+  // When there is none, the first one's error is what to tell.
+  return possible.length > 0 ? possible : candidates.slice(0, 1);
+}
+
+/** Whether the process has not the right to ask. */
+export function isForbidden(error: unknown): boolean {
+  return error instanceof CommandError && /permission denied|not permitted/i.test(error.stderr);
+}
+
+/** What nft, iptables-nft and iptables-legacy say where the kernel lacks what they work with. */
+const kernelLacks =
+  /protocol not supported|cache initialization failed: (invalid argument|operation not supported)|table does not exist/i;
+
+async function isAbsent(backend: Backend, run: Command): Promise<boolean> {
+  try {
+    await backend.instances();
+    return false;
+  } catch (error) {
+    if (!(error instanceof CommandError)) return false;
+    // IPv4 is asked first, so that it has iptables when it is ip6tables that is missing.
+    if (error.fault === "MISSING") return !error.message.startsWith("ip6tables");
+    if (kernelLacks.test(error.stderr)) return true;
+    return backend.name === "iptables-legacy" && isForbidden(error) && !(await usesLegacy(run));
+  }
+}
+
+/** Whether the kernel has tables of iptables-legacy; NET_RAW is needed to read them, and not to know of them. */
+async function usesLegacy(run: Command): Promise<boolean> {
+  const files = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"];
+  const names = await Promise.all(files.map((file) => run("cat", [file]).catch(() => "")));
+  return names.some((text) => text !== "");
 }
 
 async function iptables(run: Command): Promise<BackendChoice> {

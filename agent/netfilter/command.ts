@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { ExecaError, execa } from "execa";
 
 /** Why a tool of the node did not do its work. */
-export type CommandFault = "MISSING" | "FAILED" | "TIMEOUT" | "CRASHED" | "MEMORY";
+export type CommandFault = "MISSING" | "FAILED" | "TIMEOUT" | "CRASHED" | "MEMORY" | "ABORTED";
 
 /** A tool that failed, in one sentence, with what it said. */
 export class CommandError extends Error {
@@ -46,34 +46,54 @@ const dataLimit = 64 * 1024;
 const limited = `ulimit -d ${dataLimit}; exec "$@"`;
 
 /** Runs a tool of this node. */
-export const command: Command = async (file, args, input, keep) => {
+export const command: Command = (...given) => runTool(undefined, ...given);
+
+/** The same until the signal aborts: then a tool that runs is ended, and none is started any more. */
+export function commandUntil(signal: AbortSignal): Command {
+  return (...given) => runTool(signal, ...given);
+}
+
+async function runTool(
+  cancelSignal: AbortSignal | undefined,
+  ...[file, args, input, keep]: Parameters<Command>
+): Promise<string> {
   try {
-    const limits = { timeout: deadline, forceKillAfterDelay: 500, env: { LC_ALL: "C" } };
+    const cancel = cancelSignal === undefined ? {} : { cancelSignal };
+    const limits = { timeout: deadline, forceKillAfterDelay: 500, env: { LC_ALL: "C" }, ...cancel };
     const options = keep === undefined ? limits : { ...limits, stdout: kept(keep) };
     const running = execa(
       "/bin/sh",
       ["-c", limited, "sh", file, ...args],
       input === undefined ? { ...options, stdin: "ignore" } : { ...options, input },
     );
-    return (await inTime(file, running)).stdout;
+    return (await inTime(file, running, cancelSignal)).stdout;
   } catch (error) {
     if (!(error instanceof ExecaError)) throw error;
     throw commandError(file, args, error);
   }
-};
+}
 
 /**
  * A tool that is killed may not end: one that hangs in the kernel, or left its output to a child of its own. Nobody waits
  * for it any longer.
  */
-async function inTime<T>(file: string, running: Promise<T>): Promise<T> {
+async function inTime<T>(file: string, running: Promise<T>, cancelSignal?: AbortSignal): Promise<T> {
   running.catch(() => {});
   const waiting = new AbortController();
-  const overdue = delay(deadline + 1_000, undefined, { signal: waiting.signal }).then(() => {
+  const { signal } = waiting;
+  const overdue = delay(deadline + 1_000, undefined, { signal }).then(() => {
     throw new CommandError("TIMEOUT", undefined, "", timeoutSentence(file), undefined);
   });
   overdue.catch(() => {});
-  return await Promise.race([running, overdue]).finally(() => waiting.abort());
+  const aborted = new Promise<never>((_resolve, reject) => {
+    const give = () => reject(new CommandError("ABORTED", undefined, "", abortedSentence(file), undefined));
+    cancelSignal?.addEventListener("abort", give, { once: true, signal });
+  });
+  return await Promise.race([running, overdue, aborted]).finally(() => waiting.abort());
+}
+
+function abortedSentence(file: string): string {
+  return `${file} was ended because the agent ends`;
 }
 
 function timeoutSentence(file: string): string {
@@ -164,6 +184,7 @@ function commandError(file: string, args: string[], error: ExecaError): CommandE
     TIMEOUT: timeoutSentence(file),
     CRASHED: `${file} was ended by ${error.signal}`,
     MEMORY: `${file} needs more than ${dataLimit / 1024} MiB for what others have on this node`,
+    ABORTED: abortedSentence(file),
     FAILED: `${file} ${args.join(" ")} failed: ${stderr.split("\n")[0] || `exit code ${error.exitCode}`}${remedy(stderr)}`,
   };
   return new CommandError(fault, error.exitCode, stderr, sentences[fault], error);
@@ -174,6 +195,7 @@ function faultOf(error: ExecaError, stderr: string): CommandFault {
   if (error.exitCode === 127 && stderr.includes("not found")) return "MISSING";
   if (error.timedOut) return "TIMEOUT";
   if (/memory allocation (failure|problem)/i.test(stderr)) return "MEMORY";
+  if (error.isCanceled) return "ABORTED";
   return error.isTerminated ? "CRASHED" : "FAILED";
 }
 

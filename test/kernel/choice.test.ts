@@ -1,6 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { cleanNode } from "../../agent/cleanup.ts";
+import { desired } from "../../agent/desired.ts";
+import type { Backend } from "../../agent/netfilter/backend.ts";
 import { chooseBackend, everyBackend } from "../../agent/netfilter/choice.ts";
 import { type Command, CommandError } from "../../agent/netfilter/command.ts";
+import { Conntrack } from "../../agent/netfilter/conntrack.ts";
+import { IptablesBackend } from "../../agent/netfilter/iptables.ts";
+import { NftablesBackend } from "../../agent/netfilter/nftables.ts";
 import { node } from "../agent/node-facts.ts";
 import { config } from "../agent/state.ts";
 import { ensurePackages } from "../support/debian.ts";
@@ -10,7 +16,7 @@ const namespaces = new Namespaces();
 let run: Command;
 
 beforeAll(async () => {
-  await ensurePackages(["nftables", "iptables", "iproute2"]);
+  await ensurePackages(["nftables", "iptables", "conntrack", "iproute2"]);
   await namespaces.add("node");
   run = namespaces.command("node");
 });
@@ -58,9 +64,87 @@ describe("the backend is", () => {
   });
 });
 
-it("what cleans up looks at every backend that works, and at nft's failure when none does", async () => {
+/** A node on which these tools fail with the kernel's or the tool's words. */
+function failing(words: Record<string, string>): Command {
+  return (file, args, input) => {
+    const [, stderr] = Object.entries(words).find(([name]) => file.startsWith(name)) ?? [];
+    if (stderr === undefined) return run(file, args, input);
+    return Promise.reject(new CommandError("FAILED", 1, stderr, `${file} failed: ${stderr}`, undefined));
+  };
+}
+
+describe("what cleans up looks at every backend", () => {
   const names = async (command: Command) => (await everyBackend(command)).map(({ name }) => name);
-  expect(await names(run)).toEqual(["nftables", "iptables-nft", "iptables-legacy"]);
-  expect(await names(without("nft", "iptables-legacy", "ip6tables-legacy"))).toEqual(["iptables-nft"]);
-  expect(await names(without("nft", "iptables", "ip6tables"))).toEqual(["nftables"]);
+  const all = ["nftables", "iptables-nft", "iptables-legacy"];
+
+  it("that works, and at nft's failure when none does", async () => {
+    expect(await names(run)).toEqual(all);
+    expect(await names(without("nft", "iptables-legacy", "ip6tables-legacy"))).toEqual(["iptables-nft"]);
+    expect(await names(without("nft", "iptables", "ip6tables"))).toEqual(["nftables"]);
+  });
+
+  it("that fails, as nothing is known of its rules then (C13)", async () => {
+    expect(await names(failing({ nft: "internal error" }))).toEqual(all);
+    expect(await names(failing({ nft: "cache initialization failed: Operation not permitted" }))).toEqual(
+      all,
+    );
+    expect(await names(without("ip6tables-nft"))).toEqual(all);
+  });
+
+  it("that hangs, without waiting for it", async () => {
+    const hanging: Command = (file, ...others) =>
+      file === "nft" ? new Promise(() => {}) : run(file, ...others);
+    const began = performance.now();
+    expect(await names(hanging)).toEqual(all);
+    expect(performance.now() - began).toBeLessThan(4_000);
+  });
+
+  it("but those that the kernel has nothing of, or that nobody may use and nobody does", async () => {
+    const noNft = "Unable to initialize Netlink socket: Protocol not supported";
+    expect(await names(failing({ nft: noNft, "iptables-nft": noNft }))).toEqual(["iptables-legacy"]);
+    const noRight = "iptables-save: Permission denied (you must be root)";
+    expect(await names(failing({ "iptables-legacy": noRight }))).toEqual(all.slice(0, 2));
+  });
+});
+
+describe("a cleanup of the node", () => {
+  const flows = new Conntrack((...given) => run(...given));
+  const settings = config({ instance: "test.gone" });
+  const write = async (backend: Backend) => backend.write(desired(settings, node, []));
+  const clean = async (command: Command, instance?: string) => {
+    const { text, faults } = await cleanNode(instance, await everyBackend(command), flows);
+    return [text, ...faults.map(({ part, error }) => `${part}: ${error.message}`)];
+  };
+  const nothing = ["nothing to clean up on this node\n"];
+  const removed = ["test.gone: removed the rules and flows of 169.254.210.210\n"];
+
+  it.each([undefined, "test.gone"])("removes what every backend has (%s)", async (instance) => {
+    expect(await clean(run, instance)).toEqual(nothing);
+    for (const backend of await everyBackend(run)) {
+      await write(backend);
+      expect(await clean(run, instance)).toEqual(removed);
+      expect(await clean(run, instance)).toEqual(nothing);
+    }
+  });
+
+  it.each([undefined, "test.gone"])(
+    "does not call clean what it could not look at (%s, C13)",
+    async (instance) => {
+      await write(new NftablesBackend(run));
+      await write(new IptablesBackend("nft", run));
+      const failure = "nftables: nft failed: internal error";
+      expect(await clean(failing({ nft: "internal error" }), instance)).toEqual([...removed, failure]);
+      expect(await clean(failing({ nft: "internal error" }), instance)).toEqual(["", failure]);
+      expect(await clean(run, instance)).toEqual(removed);
+    },
+  );
+
+  it("does not believe a tool that says that it removed the rules", async () => {
+    const backend = new NftablesBackend(run);
+    await write(backend);
+    const lying: Command = (file, args, input) =>
+      input?.includes("delete table") ? Promise.resolve("") : run(file, args, input);
+    expect(await clean(lying)).toEqual(["", "nftables: the rules are still there after they were removed"]);
+    expect(await clean(run)).toEqual(removed);
+  });
 });

@@ -1,0 +1,104 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { AgentProcess } from "./agent-process.ts";
+import { silence } from "./proxy.ts";
+import { pause, ready, Stage } from "./stage.ts";
+
+let stage: Stage;
+let a: string;
+let agent: AgentProcess;
+
+const env = { DAEMONSET_NAME: "agent", POD_NAMESPACE: "stage" };
+/** The kubelet's patience is 10 s, a node's that goes down may be less. */
+const longest = 5_000;
+
+beforeAll(async () => {
+  ({ stage, a } = await Stage.serving());
+});
+afterAll(() => stage?.remove());
+beforeEach(async () => {
+  await stage.clear();
+  await stage.addPod("a", { ips: [a] });
+});
+
+async function start(more: { env?: Record<string, string> } = {}): Promise<void> {
+  agent = await stage.startAgent({}, more);
+  await ready(agent);
+}
+
+/** Milliseconds that it took to end. */
+async function ending(): Promise<number> {
+  const began = performance.now();
+  await agent.stop();
+  return performance.now() - began;
+}
+
+describe("an agent that is told to end does so within 5 s", () => {
+  it.each(["sleep 100", "trap '' TERM; sleep 100; sleep 100"])(
+    "while its tools hang (%s)",
+    async (script) => {
+      await start();
+      const rules = await stage.rules();
+      for (const tool of ["nft", "conntrack"]) await stage.replaceTool(tool, script);
+      // So that a pass, a look and an end of flows are under way.
+      await stage.setPod("a", { ips: [a], ready: false });
+      await pause(1_000);
+      expect(await ending()).toBeLessThan(longest);
+      expect(await stage.rules()).toBe(rules);
+    },
+  );
+
+  it("while it starts with tools that hang", async () => {
+    await stage.replaceTool("nft", "sleep 100");
+    agent = await stage.startAgent();
+    await pause(1_500);
+    expect(await ending()).toBeLessThan(longest);
+  });
+
+  it("while the API server says nothing, and its rules stay", async () => {
+    await stage.daemonSet(true);
+    await start({ env });
+    const rules = await stage.rules();
+    stage.proxy.fault = () => silence;
+    expect(await ending()).toBeLessThan(longest);
+    stage.proxy.fault = () => undefined;
+    await stage.daemonSet(false);
+    expect(await stage.rules()).toBe(rules);
+  });
+});
+
+describe("an installation that goes", () => {
+  beforeEach(async () => {
+    await stage.daemonSet(true);
+    await start({ env });
+    await stage.daemonSet(false);
+  });
+
+  it("leaves nothing, and says so", async () => {
+    expect(await ending()).toBeLessThan(longest);
+    expect(await stage.rules()).toBe("");
+    expect(agent.said(/: rules and flows are gone$/)).toHaveLength(1);
+  });
+
+  it("leaves nothing where a tool fails for a moment", async () => {
+    await stage.replaceTool("nft", "exit 1");
+    setTimeout(() => void stage.replaceTool("nft"), 1_500);
+    expect(await ending()).toBeLessThan(longest);
+    expect(await stage.rules()).toBe("");
+    expect(agent.said(/: rules and flows are gone$/)).toHaveLength(1);
+  });
+
+  it.each([
+    [
+      "fails",
+      "echo internal error >&2; exit 1",
+      /could not be cleaned whole: run cleanup on it \(.*internal error/,
+    ],
+    ["hangs", "sleep 100", /could not be cleaned whole: run cleanup on it \(the time was over/],
+  ])("does not call the node clean where nft %s (C13)", async (_what, script, said) => {
+    await stage.replaceTool("nft", script);
+    expect(await ending()).toBeLessThan(longest);
+    expect(await stage.rules()).not.toBe("");
+    expect(agent.said(/are gone/)).toEqual([]);
+    expect(agent.said(said).map(({ level }) => level)).toEqual(["error"]);
+  });
+});
