@@ -58,6 +58,8 @@ export interface DesiredState {
   uplinks: string[] | undefined;
   /** The same by their index, where it is known. */
   uplinkIndexes?: number[];
+  /** Whether conntrack takes up a connection from its middle; undefined: as true. */
+  tcpLoose?: boolean;
   masquerade: Record<Family, Masquerade>;
   bindings: Binding[];
   live: LivePair[];
@@ -80,6 +82,7 @@ export function desired(config: Config, node: NodeFacts, pods: Pod[], claims: Cl
     hostClients: config.hostClients,
     uplinks: config.outsideGuard ? node.uplinks : undefined,
     ...(config.outsideGuard && node.uplinkIndexes && { uplinkIndexes: node.uplinkIndexes }),
+    ...(node.tcpLoose === false && { tcpLoose: false }),
     masquerade: { ipv4: masquerade(config, node, "ipv4"), ipv6: masquerade(config, node, "ipv6") },
     bindings: all,
     live: distinctPairs(answers.flatMap(({ live }) => live)),
@@ -97,8 +100,8 @@ export function bindingName({ ipAddress, protocol, port, endPort }: Frontend): s
 
 /** Whether nothing of the installation and the node differs that shapes the rules, whatever the bindings are. */
 export function sameSettings(a: DesiredState, b: DesiredState): boolean {
-  const settings = ({ instance, hostClients, uplinks, uplinkIndexes, masquerade }: DesiredState) =>
-    JSON.stringify([instance, hostClients, uplinks, uplinkIndexes, masquerade]);
+  const settings = ({ instance, hostClients, uplinks, uplinkIndexes, tcpLoose, masquerade }: DesiredState) =>
+    JSON.stringify([instance, hostClients, uplinks, uplinkIndexes, tcpLoose, masquerade]);
   return settings(a) === settings(b);
 }
 

@@ -16,6 +16,8 @@ export interface NodeFacts {
   bridgeNetfilter: { ipv4: boolean; ipv6: boolean };
   /** Why not all of it could be read, and what is known from before holds. */
   trouble?: string;
+  /** Whether conntrack takes up a connection from its middle (`nf_conntrack_tcp_loose`): so it does unless told not to. */
+  tcpLoose?: boolean;
 }
 
 /** A route of the node's main table; of IPv6 the local ones too. */

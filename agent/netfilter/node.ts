@@ -58,8 +58,18 @@ export async function readNetwork(run: Command, podIps: string[]): Promise<Netwo
 
 /** What /proc alone tells of a node: the interfaces with a default route. */
 export async function readNodeFacts(name: string, read: Read = readText): Promise<NodeFacts> {
-  const [routes, bridgeNetfilter] = await Promise.all([readRoutes(read), readBridgeNetfilter(read)]);
-  return { name, uplinks: uplinks(routes), bridgeNetfilter };
+  const [routes, bridgeNetfilter, tcpLoose] = await Promise.all([
+    readRoutes(read),
+    readBridgeNetfilter(read),
+    readTcpLoose(read),
+  ]);
+  return { name, uplinks: uplinks(routes), bridgeNetfilter, ...(!tcpLoose && { tcpLoose }) };
+}
+
+/** The switch comes with conntrack, and is on then. */
+export async function readTcpLoose(read: Read): Promise<boolean> {
+  const text = await read("/proc/sys/net/netfilter/nf_conntrack_tcp_loose");
+  return text === undefined || isOn(text);
 }
 
 export async function readRoutes(read: Read): Promise<Route[]> {

@@ -18,7 +18,7 @@ interface Chain {
  *   what comes from outside the node is dropped there, what clients send is counted, and flows to a pod that left the
  *   live set are refused, in the transaction that removes it. Refused after the translation, with br_netfilter, the
  *   kernel would hand the reset straight to the bridge, from the pod's own address, which a client does not know. To
- *   refuse in prerouting takes Linux 5.9.
+ *   refuse in prerouting takes Linux 5.9. Conntrack remembers nothing before it was here: what is forged is dropped.
  * - nat at -110, before kube-proxy's and iptables' -100: with equal numbers the order would be that of registration.
  *   Numbers, because nft 1.0.6 refuses `dstnat` in the output hook.
  * - guard runs after the translation: a packet that still has a magic IP as destination found no target. Refusing it in
@@ -31,13 +31,23 @@ export function chainsOf(state: DesiredState, objects: NamedObject[]): string {
   const used = families.filter((family) => names.has(`ips${digit(family)}`));
   const chains = [...entryChains(state, used), ...natChains(state, used, names), ...guardChains(used)];
   const perFamily = used.flatMap((family) => familyChains(state, family, names));
-  return [...chains, ...perFamily, refuse].map(chainText).join("\n");
+  return [...chains, ...perFamily, refuse(state)].map(chainText).join("\n");
 }
 
-const refuse: Chain = {
-  name: "refuse",
-  rules: ["meta l4proto tcp counter reject with tcp reset", "counter reject with icmpx port-unreachable"],
-};
+/**
+ * INVALID is also a segment far from its place in a healthy connection, which a reset would end (iptables-extensions(8),
+ * REJECT). Without tcp_loose it is every segment of a connection that conntrack does not know, and those are to be reset.
+ */
+function refuse({ tcpLoose = true }: DesiredState): Chain {
+  return {
+    name: "refuse",
+    rules: [
+      `${tcpLoose ? "" : "meta l4proto != tcp "}ct state invalid counter drop`,
+      "meta l4proto tcp counter reject with tcp reset",
+      "counter reject with icmpx port-unreachable",
+    ],
+  };
+}
 
 function chainText({ name, rules }: Chain): string {
   return `	chain ${name} {\n${rules.map((rule) => `		${rule}\n`).join("")}	}\n`;
@@ -46,14 +56,40 @@ function chainText({ name, rules }: Chain): string {
 const base = (kind: string, hook: string, priority: number) =>
   `type ${kind} hook ${hook} priority ${priority}; policy accept;`;
 
-function entryChains({ uplinks }: DesiredState, used: Family[]): Chain[] {
+function entryChains({ uplinks, tcpLoose = true }: DesiredState, used: Family[]): Chain[] {
   const toMagicIp = (chain: string) =>
     used.map((family) => `${header(family)} daddr @ips${digit(family)} goto ${chain}${digit(family)}`);
   const arrival = uplinks === undefined ? "entry" : "arrival";
+  const chain = (hook: string, rules: string[]): Chain => ({
+    name: `entry-${hook}`,
+    rules: [base("filter", hook, -150), ...rules, ...used.map(forged)],
+  });
+  const prerouting = [...toMagicIp(arrival), ...(tcpLoose ? [misplaced] : [])];
   return [
-    { name: "entry-prerouting", rules: [base("filter", "prerouting", -150), ...toMagicIp(arrival)] },
-    { name: "entry-output", rules: [base("filter", "output", -150), ...toMagicIp("entry")] },
+    chain("prerouting", prerouting),
+    chain("output", toMagicIp("entry")),
+    ...(tcpLoose ? [{ name: "misplaced", rules: used.map(fromLivePod) }] : []),
   ];
+}
+
+/**
+ * A target's segment that is INVALID would leave with the pod's own address, and its client, which knows no such
+ * connection, reset the target's end of it (kubernetes/kubernetes#74839, where kube-proxy drops them of everybody). Only
+ * what comes in the middle of a connection: of one that passes this node on one way only, the SYN-ACK is INVALID too.
+ */
+const misplaced = "ct state invalid tcp flags & (fin | syn | rst) == 0x0 goto misplaced";
+
+function fromLivePod(family: Family): string {
+  const ip = header(family);
+  return `${ip} saddr . ${ip} saddr @hairpin${digit(family)} counter drop`;
+}
+
+/**
+ * Nothing begins at a magic IP: what its pods answer comes from it only after these hooks. Were conntrack to remember a
+ * forged packet to a client's port, what the client sends from there would be the answer to it, and never translated.
+ */
+function forged(family: Family): string {
+  return `ct direction original ${header(family)} saddr @ips${digit(family)} counter drop`;
 }
 
 function natChains(state: DesiredState, used: Family[], names: Set<string>): Chain[] {

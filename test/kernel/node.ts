@@ -71,7 +71,8 @@ export class TestNode {
 
   /** What the agent finds out about the node. */
   get facts(): NodeFacts {
-    return { name: "node-1", uplinks: ["uplink"], bridgeNetfilter: this.#switches.bridgeNetfilter };
+    const { bridgeNetfilter, tcpLoose } = this.#switches;
+    return { name: "node-1", uplinks: ["uplink"], bridgeNetfilter, tcpLoose };
   }
 
   /** Changes how the node is set up; what is not named stays. */
