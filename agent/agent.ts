@@ -156,7 +156,8 @@ async function keepInStep(agent: AgentParts, { status, before }: Start, signal: 
     sync.suspect();
     inspections.trigger();
   };
-  const monitoring = agent.monitor?.run(suspect, signal, (error) =>
+  const hints = { rules: suspect, network: inspections.trigger };
+  const monitoring = agent.monitor?.run(hints, signal, (error) =>
     log.debug({ err: error }, "the rules are not monitored, only looked at every few seconds"),
   );
   const isReady = () => looks.node && status.report().ready;

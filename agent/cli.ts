@@ -14,7 +14,7 @@ import { commandUntil } from "./netfilter/command.ts";
 import { Conntrack } from "./netfilter/conntrack.ts";
 import { Monitor } from "./netfilter/monitor.ts";
 import { NodeObserver } from "./netfilter/node.ts";
-import { NftSession } from "./netfilter/session.ts";
+import { nodeTables } from "./netfilter/tables.ts";
 import { parsePods } from "./podlist.ts";
 import type { NodeFacts } from "./node.ts";
 import { listPods } from "./pods.ts";
@@ -188,9 +188,8 @@ async function run(config: Config, node: string, env: NodeJS.ProcessEnv): Promis
   // Not once: while a tool runs, a library of ours ends the process at a signal that nobody else listens to.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => ending.abort());
   const tools = new AbortController();
-  const session = new NftSession();
   ending.signal.addEventListener("abort", () => {
-    setTimeout(() => (tools.abort(), session.end()), endTimes.tools).unref();
+    setTimeout(() => (tools.abort(), nodeTables.end()), endTimes.tools).unref();
     // Whatever else may hang.
     setTimeout(() => process.exit(1), endTimes.process).unref();
   });
@@ -199,8 +198,7 @@ async function run(config: Config, node: string, env: NodeJS.ProcessEnv): Promis
   const home = namespace && daemonSet ? { namespace, daemonSet } : undefined;
   const observer = new NodeObserver(node);
   const nodeFacts = (podIps?: string[]) => observer.look(podIps);
-  const transact = session.run.bind(session);
-  const choosing = nodeFacts().then((facts) => chooseBackend(config, facts, onNode, transact));
+  const choosing = nodeFacts().then((facts) => chooseBackend(config, facts, onNode));
   const choice = await choosing.catch((error: unknown) => {
     if (!ending.signal.aborted) throw error;
   });
@@ -215,8 +213,7 @@ async function run(config: Config, node: string, env: NodeJS.ProcessEnv): Promis
     api: connectApi(),
     backend,
     everyBackend,
-    // It knows nftables only.
-    monitor: backend.name === "nftables" ? new Monitor(config.instance) : undefined,
+    monitor: new Monitor(config.instance),
     nodeFacts,
     examine,
     // The chart's startup probe reads it in /proc/1/comm, where no process but this one can write it.
@@ -224,7 +221,6 @@ async function run(config: Config, node: string, env: NodeJS.ProcessEnv): Promis
     log,
   };
   await runAgent({ ...parts, conntrack: new Conntrack() }, ending.signal);
-  session.end();
 }
 
 async function once(config: Config, nodeName: string): Promise<string> {

@@ -6,7 +6,8 @@ import { ruleset } from "../ruleset/nftables.ts";
 import type { Backend } from "./backend.ts";
 import { type Command, CommandError, command } from "./command.ts";
 import { detectFlavour, IptablesBackend } from "./iptables.ts";
-import { NftablesBackend, type Transact } from "./nftables.ts";
+import { NftablesBackend } from "./nftables.ts";
+import { nodeTables, type Tables } from "./tables.ts";
 
 /** A backend, and why it is this one. */
 export interface BackendChoice {
@@ -22,9 +23,9 @@ export async function chooseBackend(
   config: Config,
   node: NodeFacts,
   run: Command = command,
-  transact?: Transact,
+  tables: Tables = nodeTables,
 ): Promise<BackendChoice> {
-  const nftables = new NftablesBackend(run, { transact });
+  const nftables = new NftablesBackend(run, tables);
   if (config.backend === "nftables") return { backend: nftables, reason: "the configuration says so" };
   if (config.backend === "iptables") return await iptables(run);
   const fault = await attempt(() => run("nft", ["-c", "-f", "-"], ruleset(desired(config, node, []))));
@@ -42,9 +43,9 @@ const answerTime = 1_000;
  * Everything that may have rules of ours on this node, for cleaning up. Left out is only what cannot have any: its tool is
  * missing, or the kernel has nothing of it. A tool that fails or hangs says nothing of the rules.
  */
-export async function everyBackend(run: Command = command): Promise<Backend[]> {
+export async function everyBackend(run: Command = command, tables: Tables = nodeTables): Promise<Backend[]> {
   const candidates = [
-    new NftablesBackend(run),
+    new NftablesBackend(run, tables),
     new IptablesBackend("nft", run),
     new IptablesBackend("legacy", run),
   ];

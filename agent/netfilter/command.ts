@@ -107,35 +107,6 @@ function kept(keep: (line: string) => boolean) {
   };
 }
 
-/** Runs a tool that goes on by itself and hands over what it prints, until the signal aborts. Rejects when it ends before. */
-export type Follow = (
-  file: string,
-  args: string[],
-  took: (text: string) => void,
-  signal: AbortSignal,
-) => Promise<void>;
-
-/**
- * Holds a tool that reads no input and would outlive an agent that is killed: when the shell's input ends, so does the
- * tool. Only the tool holds the output, which therefore ends with it.
- */
-const leash = '"$@" & exec >&-; read -r _; kill "$!"; wait';
-
-/** Follows a tool of this node. */
-export const follow: Follow = async (file, args, took, signal) => {
-  const child = execa("sh", ["-c", leash, "sh", file, ...args], {
-    ...{ stdin: "pipe", stderr: "ignore", buffer: false, reject: false, env: { LC_ALL: "C" } },
-  });
-  const release = () => child.stdin.end();
-  child.stdin.on("error", () => {});
-  child.stdout.setEncoding("utf8").on("data", took).on("end", release);
-  signal.addEventListener("abort", release, { once: true });
-  if (signal.aborted) release();
-  await child;
-  signal.removeEventListener("abort", release);
-  if (!signal.aborted) throw new Error(`${file} ${args.join(" ")} has ended`);
-};
-
 /** A tool that goes on by itself, and does what it is told line by line. */
 export interface Conversation {
   say(text: string): void;

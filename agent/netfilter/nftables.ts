@@ -1,68 +1,57 @@
 import { bindingName, type Claim, type DesiredState, familyOf, type Frontend } from "../desired.ts";
+import { frontendOf } from "../ruleset/frontends.ts";
 import {
   chainSizes,
-  countOf,
-  frontendsOf,
-  holdsObjects,
-  type Listing,
-  parseListing,
-  writeTimeOf,
-} from "../ruleset/listing.ts";
-import {
   difference,
   type ElementCounts,
-  removal,
+  layoutSet,
   ruleset,
   type Stamp,
-  stampAnswer,
-  stampQuestion,
-  stampSet,
   tableName,
 } from "../ruleset/nftables.ts";
-import { digit, key, objectsOf, shapeOf } from "../ruleset/objects.ts";
-import type { Backend, BindingCount } from "./backend.ts";
+import { digit, key, type NamedObject, objectsOf, shapeOf, shapes } from "../ruleset/objects.ts";
+import type { Backend, BindingCount, Count } from "./backend.ts";
 import { type Command, CommandError, command } from "./command.ts";
+import {
+  afterChanges,
+  changeLines,
+  comparedLines,
+  differing,
+  type Expected,
+  expectedOf,
+  keyOf,
+  layoutKey,
+  placeOf,
+  stampLines,
+} from "./expected.ts";
+import { nodeTables, type Tables } from "./tables.ts";
 
 /** What is in the kernel as far as we know. */
 interface Written {
   state: DesiredState;
-  /** The table but for its elements, as the kernel listed it right after the last replacement. */
+  /** The digest of all but the elements, as the kernel had it right after the last replacement. */
   frame: string;
-  /** A listing that was found to hold all of it; undefined since the last change. */
-  verified: string | undefined;
+  expected: Expected;
+  /** The node's generation in which it was found to hold all of it. */
+  verified: unknown;
 }
 
-/** Milliseconds. Somebody may be at the table once a second, and a fifth of that is what a look at it may cost then. */
-const soonListed = 200;
-
-/** A faster way for small transactions; true when the kernel was seen to hold one, by the answer to the question. */
-export type Transact = (transaction: string, question: string, answer: string) => Promise<boolean>;
-
-export interface NftablesOptions {
-  /** How much of the time elements may be looked at: a listing of ten thousand bindings takes two seconds, of ten some milliseconds. */
-  elementShare: number;
-  /** None: each transaction has an nft of its own. */
-  transact: Transact | undefined;
-}
+/** Elements of one set that are compared one by one; where more than these differ from the kernel's, the table is replaced. */
+const mostCompared = 50_000;
 
 /** The rules as one nftables table, `inet magic-ip-<instance>`. */
 export class NftablesBackend implements Backend {
   readonly name = "nftables";
   #written: Written | undefined;
   #writing = false;
-  /** When elements may be looked at again, and how long that took. */
-  #elementsDue = 0;
-  #elementsSeen = { at: Number.NEGATIVE_INFINITY, cost: 0 };
-
-  readonly #options: NftablesOptions;
+  #claims: { generation: unknown; claims: Claim[] } | undefined;
   #writes = 0;
 
+  /** Whole tables are written by nft; all else goes through the netlink program. */
   constructor(
     readonly run: Command = command,
-    options: Partial<NftablesOptions> = {},
-  ) {
-    this.#options = { elementShare: 1 / 50, transact: undefined, ...options };
-  }
+    readonly tables: Tables = nodeTables,
+  ) {}
 
   /**
    * Elements where only they differ, else the whole table; each as one transaction, which holds as a whole or not at
@@ -78,174 +67,167 @@ export class NftablesBackend implements Backend {
   async #write(state: DesiredState): Promise<void> {
     const written = this.#written;
     this.#written = undefined;
-    const stamp = this.#stamp();
-    const changes = written === undefined ? undefined : difference(written.state, state, stamp);
-    if (written === undefined || changes === undefined) return await this.#replace(state);
     try {
-      if (changes !== "" && !(await this.#transact(changes, state, stamp))) await this.#load(changes);
-      this.#written = { ...written, state, verified: changes === "" ? written.verified : undefined };
+      this.#written =
+        written === undefined ? await this.#adopted(state) : await this.#changed(written, state);
     } catch (error) {
       // Somebody was at an element: the table as a whole puts it right.
       if (!(error instanceof CommandError) || error.fault !== "FAILED") throw error;
-      await this.#replace(state);
     }
-  }
-
-  async #transact(changes: string, { instance }: DesiredState, stamp: Stamp): Promise<boolean> {
-    const { transact } = this.#options;
-    if (transact === undefined) return false;
-    return await transact(changes, stampQuestion(instance, stamp), stampAnswer(stamp));
+    this.#written ??= await this.#replaced(state);
   }
 
   /** A write that comes in between makes the answer worthless, and then it is no reason to write again. */
-  async holds(suspect = false): Promise<boolean> {
+  async holds(): Promise<boolean> {
     if (this.#writing) return true;
     const written = this.#written;
     if (written === undefined) return false;
-    if (suspect) this.#hurry();
-    const holds =
-      performance.now() < this.#elementsDue
-        ? (await this.#frame(written.state.instance)) === written.frame
-        : await this.#holdsAll(written);
-    if (holds || this.#writing || this.#written !== written) return true;
-    this.#written = undefined;
-    return false;
+    const generation = await this.tables.generation();
+    if (generation === written.verified) return true;
+    const found = await this.tables.digest(written.state.instance);
+    const holds = found?.frame === written.frame && differing(found, written.expected).length === 0;
+    if (this.#writing || this.#written !== written) return true;
+    if (holds) written.verified = generation;
+    else this.#written = undefined;
+    return holds;
   }
 
-  /** Elements are due at once where they are soon listed, and else for up to a fifth of the time. */
-  #hurry(): void {
-    const { at, cost } = this.#elementsSeen;
-    this.#elementsDue = Math.min(this.#elementsDue, cost < soonListed ? 0 : at + cost * 5);
-  }
-
-  /** With every element, which costs what they are many. */
-  async #holdsAll(written: Written): Promise<boolean> {
-    const began = performance.now();
-    const text = (await this.#list(written.state.instance, ["--stateless"])) ?? "";
-    this.#elementsSeen = { at: began, cost: performance.now() - began };
-    this.#elementsDue = began + this.#elementsSeen.cost / this.#options.elementShare;
-    if (text === written.verified) return true;
-    const listing = parseListing(text);
-    if (listing.frame !== written.frame || !holdsObjects(listing, objectsOf(written.state))) return false;
-    written.verified = text;
-    return true;
-  }
-
+  /** They are read anew when there was a transaction on the node. */
   async claims(instance: string): Promise<Claim[]> {
-    const others = (await this.instances()).filter((other) => other !== instance);
-    const claims = await Promise.all(
-      others.map(async (other) =>
-        (await this.frontends(other)).map((frontend) => ({ instance: other, ...frontend })),
-      ),
-    );
-    return claims.flat();
+    const generation = await this.tables.generation();
+    if (generation === undefined || this.#claims?.generation !== generation)
+      this.#claims = { generation, claims: await this.tables.claims(instance) };
+    return this.#claims.claims;
   }
 
   async counts(): Promise<BindingCount[]> {
     if (this.#written === undefined) return [];
-    const { instance, bindings } = this.#written.state;
-    const listing = await this.#listing(instance, []);
-    return bindings.map((binding) => {
+    const { state, expected } = this.#written;
+    const none: Count = { packets: 0, bytes: 0 };
+    const counts = new Map<string, BindingCount>();
+    const all = state.bindings.map((binding) => {
       const suffix = `${shapeOf(binding)}${digit(familyOf(binding.ipAddress))}`;
-      const count = (set: string) => countOf(listing, `${set}${suffix}`, key(binding));
-      return {
-        binding: bindingName(binding),
-        traffic: count("traffic"),
-        rejected: count("rejected"),
-        outside: count("outside"),
-      };
+      const type = expected.types.get(`traffic${suffix}`);
+      const count = { binding: bindingName(binding), traffic: none, rejected: none, outside: none };
+      if (type !== undefined) counts.set(`${suffix} ${keyOf(key(binding), type)}`, count);
+      return count;
     });
+    for (const set of expected.types.keys()) {
+      const [, kind, suffix] = /^(traffic|rejected|outside)(\D*\d)$/.exec(set) ?? [];
+      if (kind === undefined) continue;
+      await this.tables.elements(state.instance, set, (key, _end, _data, count) => {
+        const found = counts.get(`${suffix} ${key}`);
+        if (found !== undefined) found[kind as "traffic"] = count;
+      });
+    }
+    return all;
   }
 
-  async writeTime(instance: string): Promise<number | undefined> {
-    const text = await this.#listed(["set", "inet", tableName(instance), stampSet], ["--stateless"]);
-    return writeTimeOf(parseListing(text ?? ""));
+  writeTime(instance: string): Promise<number | undefined> {
+    return this.tables.writeTime(instance);
   }
 
-  async instances(): Promise<string[]> {
-    // "list tables" would read every element of every table.
-    const tables = await this.run("nft", ["list", "chains", "inet"]);
-    return [...tables.matchAll(/^table inet magic-ip-(\S+) \{$/gm)].map(([, instance]) => instance ?? "");
+  instances(): Promise<string[]> {
+    return this.tables.instances();
   }
 
-  async frontends(instance: string): Promise<Frontend[]> {
-    return frontendsOf(await this.#listing(instance, ["--stateless"]));
+  frontends(instance: string): Promise<Frontend[]> {
+    return this.tables.frontends(instance);
   }
 
   async remove(instance: string): Promise<Frontend[] | undefined> {
-    const text = await this.#list(instance, ["--stateless"]);
-    if (text === undefined) return undefined;
+    if (!(await this.instances()).includes(instance)) return undefined;
+    const frontends = await this.frontends(instance);
     this.#written = undefined;
-    await this.#load(removal(instance));
-    return frontendsOf(parseListing(text));
+    await this.tables.remove(instance);
+    return frontends;
   }
 
-  async #replace(state: DesiredState): Promise<void> {
+  /** By elements, undefined where more than these differ. */
+  async #changed(written: Written, state: DesiredState): Promise<Written | undefined> {
+    const changes = difference(written.state, state);
+    if (changes === undefined) return undefined;
+    if (changes.length === 0) return { ...written, state };
+    await this.#transact(state, [...changeLines(changes, written.expected)]);
+    return { ...written, state, expected: afterChanges(written.expected, changes), verified: undefined };
+  }
+
+  /**
+   * What is there already: the table of an agent before this one, or our own after somebody was at its elements. Only
+   * those that pods change are written, where they differ.
+   */
+  async #adopted(state: DesiredState): Promise<Written | undefined> {
+    const verified = await this.tables.generation();
+    const found = await this.tables.digest(state.instance);
+    if (found === undefined) return undefined;
+    const objects = objectsOf(state);
+    const layout = layoutKey(state, objects, found.frame);
+    let isKnown = false;
+    await this.tables.elements(state.instance, layoutSet, (key) => (isKnown = key === layout));
+    if (!isKnown) return undefined;
+    const written = { state, frame: found.frame, expected: expectedOf(objects), verified };
+    const others = new Set(differing(found, written.expected));
+    if (others.size === 0) return written;
+    const changed = objects.filter(({ name }) => others.has(name));
+    const isSmall = ({ name, elements }: NamedObject) =>
+      elements.length + (found.sets.get(name)?.count ?? 0) < mostCompared;
+    if (!changed.every((object) => object.dynamic && isSmall(object))) return undefined;
+    const lines: string[] = [];
+    for (const object of changed) lines.push(...(await this.#comparedLines(state, object)));
+    await this.#transact(state, lines);
+    return { ...written, verified: undefined };
+  }
+
+  async #comparedLines({ instance }: DesiredState, object: NamedObject): Promise<Iterable<string>> {
+    const present = new Map<string, string>();
+    await this.tables.elements(instance, object.name, (key, end, data) =>
+      present.set(placeOf({ key, end }), data),
+    );
+    return comparedLines(present, object);
+  }
+
+  async #replaced(state: DesiredState): Promise<Written> {
+    const { instance } = state;
     const text = ruleset(state, { counts: await this.#counts(state), stamp: this.#stamp() });
-    await this.#load(text);
-    const frame = await this.#frame(state.instance);
+    await this.run("nft", ["-f", "-"], text);
+    const found = await this.tables.digest(instance);
     // nft may say that it works and not do so, and somebody may have been faster than the look.
-    if (chainSizes(frame) !== chainSizes(text))
+    if (found === undefined || !sameSizes(found.chains, chainSizes(text)))
       throw new Error(
-        `nft lists other chains of table inet ${tableName(state.instance)} than were just written`,
+        `the kernel has other chains of table inet ${tableName(instance)} than were just written`,
       );
-    this.#written = { state, frame, verified: undefined };
-    this.#elementsDue = 0;
+    const objects = objectsOf(state);
+    await this.#transact(state, [`add ${layoutSet} ${layoutKey(state, objects, found.frame)}`]);
+    return { state, frame: found.frame, expected: expectedOf(objects), verified: undefined };
   }
 
   /** Best effort: a table that cannot be read is replaced all the same. */
   async #counts({ instance }: DesiredState): Promise<ElementCounts> {
-    return this.#listing(instance, []).then(
-      ({ counts }) => counts,
-      () => new Map(),
-    );
+    const counts: ElementCounts = new Map();
+    for (const set of countingSets) {
+      const take = (element: string, end: string, _data: string, count: Count) => {
+        const frontend = count.packets > 0 ? frontendOf(set, element, end) : undefined;
+        if (frontend !== undefined) counts.set(`${set} ${key(frontend)}`, count);
+      };
+      await this.tables.elements(instance, set, take).catch(() => {});
+    }
+    return counts;
   }
 
-  /**
-   * The table without elements and counters. nft 1.0.6 reads all elements from the kernel to list one table, and none of
-   * them to list a family's ruleset tersely; where foreign tables are too new for it, our own is listed.
-   */
-  async #frame(instance: string): Promise<string> {
-    const options = ["--stateless", "--numeric", "--terse"];
-    const text = await this.run("nft", [...options, "list", "ruleset", "inet"]).then(
-      (ruleset) => tableIn(ruleset, tableName(instance)),
-      () => this.#list(instance, ["--stateless"]),
-    );
-    return parseListing(text ?? "").frame;
+  /** In one transaction with a stamp, by which the monitor knows it as ours. */
+  async #transact({ instance }: DesiredState, lines: string[]): Promise<void> {
+    await this.tables.change(instance, [...lines, ...stampLines(this.#stamp())]);
   }
 
   #stamp(): Stamp {
     return { time: Math.floor(Date.now() / 1000), number: ++this.#writes };
   }
-
-  async #load(text: string): Promise<void> {
-    await this.run("nft", ["-f", "-"], text);
-  }
-
-  async #listing(instance: string, options: string[]): Promise<Listing> {
-    return parseListing((await this.#list(instance, options)) ?? "");
-  }
-
-  /**
-   * The table as the kernel has it, undefined when there is none. Only our own table is asked for: nft 1.0.6 crashes on
-   * some tables of newer tools (kubernetes/kubernetes#136786).
-   */
-  #list(instance: string, options: string[]): Promise<string | undefined> {
-    return this.#listed(["table", "inet", tableName(instance)], options);
-  }
-
-  /** Undefined when there is no such thing. */
-  async #listed(what: string[], options: string[]): Promise<string | undefined> {
-    try {
-      return await this.run("nft", [...options, "--numeric", "list", ...what]);
-    } catch (error) {
-      if (error instanceof CommandError && /no such file or directory/i.test(error.stderr)) return undefined;
-      throw error;
-    }
-  }
 }
 
-function tableIn(ruleset: string, name: string): string {
-  const start = ruleset.indexOf(`table inet ${name} {\n`);
-  return start < 0 ? "" : ruleset.slice(start, ruleset.indexOf("\n}", start) + 2);
+const countingSets = ["traffic", "rejected", "outside"].flatMap((kind) =>
+  shapes.flatMap((shape) => [`${kind}${shape}4`, `${kind}${shape}6`]),
+);
+
+function sameSizes(found: Map<string, number>, wanted: Map<string, number>): boolean {
+  return found.size === wanted.size && [...wanted].every(([chain, rules]) => found.get(chain) === rules);
 }

@@ -211,6 +211,14 @@ static int error_of(const struct nlmsghdr *message)
 	return ((const struct nlmsgerr *)NLMSG_DATA(message))->error;
 }
 
+/* A dump that fails in its middle says so at its end. */
+static int done_error(const struct nlmsghdr *message)
+{
+	int error = message->nlmsg_len >= NLMSG_LENGTH(sizeof(int)) ? *(const int *)NLMSG_DATA(message) : 0;
+
+	return error < 0 ? error : 0;
+}
+
 int exchange_dump(struct channel *channel, struct request *request, message_handler handler, void *context)
 {
 	static char buffer[RECEIVE_BYTES] __attribute__((aligned(8)));
@@ -231,7 +239,7 @@ int exchange_dump(struct channel *channel, struct request *request, message_hand
 				continue;
 			interrupted |= (message->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
 			if (message->nlmsg_type == NLMSG_DONE)
-				return interrupted ? -EINTR : 0;
+				return done_error(message) ? done_error(message) : interrupted ? -EINTR : 0;
 			if (message->nlmsg_type == NLMSG_ERROR)
 				return error_of(message);
 			result = handler(message, context);

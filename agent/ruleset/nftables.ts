@@ -28,6 +28,12 @@ export interface Keepsakes {
 export const stampSet = "written";
 
 /**
+ * The set in which an agent that starts finds what the table was written from and how the kernel showed it then, as its
+ * only element: two digests of the frame. Where both still hold, nothing needs to be written.
+ */
+export const layoutSet = "layout";
+
+/**
  * The whole table as nft text, for one `nft -f -`: add, delete and define make one transaction that replaces the table
  * of this installation whatever stood in it, or leaves everything as it was.
  */
@@ -44,17 +50,35 @@ export function ruleset(state: DesiredState, { counts = new Map(), stamp }: Keep
   ].join("\n");
 }
 
-/** The transaction that takes an installation's table away; it succeeds when there is none. */
-export function removal(instance: string): string {
-  const name = tableName(instance);
-  return `table inet ${name}\ndelete table inet ${name}\n`;
+/** The table without elements and keepsakes. */
+export function frameText(state: DesiredState, objects: NamedObject[]): string {
+  const sets = objects.map((object) => objectText({ ...object, elements: [] }, new Map()));
+  return [...sets, chainsOf(state, objects)].join("\n");
+}
+
+/** How many rules each chain of the table has: one line is one rule. */
+export function chainSizes(table: string): Map<string, number> {
+  const chains = [...table.matchAll(/^\tchain (\S+) \{\n((?:\t\t.*\n)*)\t\}$/gm)];
+  return new Map(
+    chains.map(([, name = "", lines = ""]) => [
+      name,
+      lines.split("\n").filter((line) => line !== "" && !line.startsWith("\t\ttype ")).length,
+    ]),
+  );
+}
+
+/** Elements of a set or map that go, and that come. */
+export interface Change {
+  set: string;
+  removed: string[];
+  added: string[];
 }
 
 /**
- * The transaction that brings the table from one state to another by elements: "" when there is nothing to do, undefined
- * when more than elements differ, as after a change of the configuration. Its cost is that of what changed.
+ * What brings the table from one state to another by elements: undefined when more than elements differ, as after a change
+ * of the configuration. Its cost is that of what changed.
  */
-export function difference(before: DesiredState, after: DesiredState, stamp?: Stamp): string | undefined {
+export function difference(before: DesiredState, after: DesiredState): Change[] | undefined {
   if (!sameFrame(before, after)) return undefined;
   const changes = new Changes();
   after.bindings.forEach((binding, index) => {
@@ -63,56 +87,37 @@ export function difference(before: DesiredState, after: DesiredState, stamp?: St
       changes.take(...targetElements(old), targetElements(binding)[1]);
   });
   for (const [set, old, young] of liveChanges(before.live, after.live)) changes.take(set, old, young);
-  const table = tableName(after.instance);
-  const text = changes.text(table);
-  if (text === "" || stamp === undefined) return text;
-  const element = `${stampSet} { ${stampKey(stamp)} }`;
-  return `${text}flush set inet ${table} ${stampSet}\nadd element inet ${table} ${element}\n`;
+  return changes.all();
 }
 
-/** Asks for a stamp; the kernel has it when the answer contains `stampAnswer`. */
-export function stampQuestion(instance: string, stamp: Stamp): string {
-  return `get element inet ${tableName(instance)} ${stampSet} { ${stampKey(stamp)} }`;
-}
-
-/** As nft prints marks. */
-export function stampAnswer({ time, number }: Stamp): string {
-  return [time, number].map((mark) => `0x${mark.toString(16).padStart(8, "0")}`).join(" . ");
-}
-
-function stampKey({ time, number }: Stamp): string {
+/** As an element of its set. */
+export function stampKey({ time, number }: Stamp): string {
   return `${time} . ${number}`;
 }
 
 function stampText(stamp: Stamp): string {
-  return `	set ${stampSet} {\n		type mark . mark\n		elements = { ${stampKey(stamp)} }\n	}\n`;
+  const written = `	set ${stampSet} {\n		type mark . mark\n		elements = { ${stampKey(stamp)} }\n	}\n`;
+  return `${written}\n	set ${layoutSet} {\n		type mark . mark . mark . mark\n	}\n`;
 }
 
 /** Elements to delete and to add, by set or map. */
 class Changes {
-  #removed = new Map<string, string[]>();
-  #added = new Map<string, string[]>();
+  #bySet = new Map<string, Change>();
 
-  take(name: string, before: Iterable<string>, after: Iterable<string>): void {
+  take(set: string, before: Iterable<string>, after: Iterable<string>): void {
     const old = new Set(before);
     const young = new Set(after);
-    append(this.#removed, name, old.difference(young));
-    append(this.#added, name, young.difference(old));
+    const [removed, added] = [[...old.difference(young)], [...young.difference(old)]];
+    if (removed.length + added.length === 0) return;
+    const change = this.#bySet.get(set) ?? { set, removed: [], added: [] };
+    change.removed.push(...removed);
+    change.added.push(...added);
+    this.#bySet.set(set, change);
   }
 
-  /** Deletions first: a key has one element at a time. */
-  text(table: string): string {
-    const line = (verb: string, name: string, elements: string[]) =>
-      `${verb} element inet ${table} ${name} { ${elements.join(", ")} }\n`;
-    return [
-      ...[...this.#removed].map(([name, elements]) => line("delete", name, elements)),
-      ...[...this.#added].map(([name, elements]) => line("add", name, elements)),
-    ].join("");
+  all(): Change[] {
+    return [...this.#bySet.values()];
   }
-}
-
-function append(map: Map<string, string[]>, name: string, elements: Set<string>): void {
-  if (elements.size > 0) map.set(name, [...(map.get(name) ?? []), ...elements]);
 }
 
 /** Whether the table differs in nothing but the elements that pods change. */

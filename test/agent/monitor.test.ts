@@ -1,16 +1,12 @@
-import { setTimeout as delay } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
-import { follow } from "../../agent/netfilter/command.ts";
+import { expect, it } from "vitest";
+import type { Ending } from "../../agent/netfilter/command.ts";
 import { Monitor } from "../../agent/netfilter/monitor.ts";
-
-const table = "inet magic-ip-test.echo";
-const generation = (number: number) => `# new generation ${number} by process 123 (nft)`;
-const stamp = (number: number) =>
-  `add element ${table} written { 0x6b03db35 . 0x${String(number).padStart(8, "0")} }`;
 
 /** A monitor that hears what a test says, and the times of its hints. */
 class Heard {
   readonly hints: number[] = [];
+  networks = 0;
+  words: string[] = [];
   readonly #ending = new AbortController();
   readonly #ended: Promise<void>;
   #took = (_text: string) => {};
@@ -27,25 +23,22 @@ class Heard {
     };
     const monitor = new Monitor("test.echo", {
       clock,
-      follow: async (_file, _args, took, signal) => {
-        this.#took = took;
-        await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+      start: (file, args, heard) => {
+        this.words = [file, ...args];
+        this.#took = heard;
+        return { say: () => {}, end: () => {} };
       },
     });
-    const hint = () => this.hints.push(this.time);
-    this.#ended = monitor.run(hint, this.#ending.signal, () => {});
+    const hints = { rules: () => this.hints.push(this.time), network: () => this.networks++ };
+    this.#ended = monitor.run(hints, this.#ending.signal, () => {});
   }
 
-  /** What nft prints, and how many hints came of it at once. */
-  say(...lines: string[]): number {
+  /** What the program prints, and how many hints came of it at once. */
+  say(text: string): number {
     const before = this.hints.length;
-    this.#took(lines.map((line) => `${line}\n`).join(""));
+    this.#took(text);
     this.pass(0);
     return this.hints.length - before;
-  }
-
-  part(text: string): void {
-    this.#took(text);
   }
 
   pass(milliseconds: number): void {
@@ -62,49 +55,20 @@ class Heard {
   }
 }
 
-describe("the monitor hints at", () => {
-  it.each([
-    ["a flushed ruleset", [`delete chain ${table} nat-prerouting`, `delete table ${table}`]],
-    ["a deleted element", [`delete element ${table} live4 { 169.254.210.210 . 10.244.1.7 }`]],
-    ["a foreign rule", [`add rule ${table} nat-prerouting drop`]],
-    ["a set of the same stamp once more", [`delete table ${table}`, `add table ${table}`, stamp(1)]],
-  ])("%s", async (_, lines) => {
-    const heard = new Heard();
-    expect(heard.say(stamp(1), generation(1))).toBe(0);
-    expect(heard.say(...lines, generation(2))).toBe(1);
-    await heard.stop();
-  });
-
-  it("what it is told in pieces", async () => {
-    const heard = new Heard();
-    heard.part(`delete table ${table.slice(0, 9)}`);
-    heard.part(`${table.slice(9)}\n# new gen`);
-    expect(heard.say("eration 3 by process 123 (nft)")).toBe(1);
-    await heard.stop();
-  });
-});
-
-describe("the monitor is silent about", () => {
-  it("our own transactions", async () => {
-    const heard = new Heard();
-    expect(heard.say(`delete table ${table}`, `add table ${table}`, stamp(9), generation(1))).toBe(0);
-    expect(heard.say(`delete element ${table} written { … }`, stamp(10), generation(2))).toBe(0);
-    await heard.stop();
-  });
-
-  it("other tables, also with a name that begins like ours, or that a dot of ours would match", async () => {
-    const heard = new Heard();
-    const others = ["inet other", `${table}-2`, table.replace("test.", "testx"), "ip magic-ip-test.echo"];
-    for (const other of others) expect(heard.say(`delete table ${other}`, generation(1)), other).toBe(0);
-    await heard.stop();
-  });
+it("the program watches our table; what it tells, also in pieces, is a hint at the rules or at the network", async () => {
+  const heard = new Heard();
+  expect(heard.words).toEqual(["magic-ip-netlink", "watch", "magic-ip-test.echo"]);
+  expect(heard.say('{"event":"watching"}\n{"event":"net')).toBe(0);
+  expect(heard.say('work"}\n{"event":"rules"}\n')).toBe(1);
+  expect(heard.networks).toBe(1);
+  await heard.stop();
 });
 
 it("hints come at once, and spaced up to a second while they do not end", async () => {
   const heard = new Heard();
   const started = heard.time;
   for (let tenth = 0; tenth < 100; tenth++) {
-    heard.say(`delete table ${table}`, generation(tenth));
+    heard.say('{"event":"rules"}\n');
     heard.pass(100);
   }
   expect(heard.hints[0]).toBe(started);
@@ -114,12 +78,15 @@ it("hints come at once, and spaced up to a second while they do not end", async 
   const quiet = heard.hints.length;
   heard.pass(6_000);
   expect(heard.hints.length).toBe(quiet);
-  expect(heard.say(`delete table ${table}`, generation(1000))).toBe(1);
+  expect(heard.say('{"event":"rules"}\n')).toBe(1);
   await heard.stop();
 });
 
-it("an nft monitor that ends is started again, less and less often", async () => {
-  const starts: number[] = [];
+it.each([
+  ["ends", (_heard: (text: string) => void, ended: (how: Ending) => void) => ended({ exitCode: 1 })],
+  ["talks nonsense", (heard: (text: string) => void) => heard("}{\n")],
+])("a program that %s is started again, less and less often", async (_, act) => {
+  let starts = 0;
   const failures: unknown[] = [];
   const waits: number[] = [];
   const ending = new AbortController();
@@ -131,43 +98,18 @@ it("an nft monitor that ends is started again, less and less often", async () =>
       return () => {};
     },
   };
-  const follow = () => Promise.reject(new Error(`start ${starts.push(0)}`));
-  await new Monitor("x", { clock, follow }).run(
-    () => {},
-    ending.signal,
-    (error) => failures.push(error),
-  );
-  expect(starts).toHaveLength(12);
+  const hints = { rules: () => {}, network: () => {} };
+  const monitor = new Monitor("x", {
+    clock,
+    start: (_file, _args, heard, ended) => {
+      starts++;
+      setImmediate(() => act(heard, ended));
+      return { say: () => {}, end: () => {} };
+    },
+  });
+  await monitor.run(hints, ending.signal, (error) => failures.push(error));
+  expect(starts).toBe(12);
   expect(failures).toHaveLength(12);
   expect(waits.slice(0, 4)).toEqual([1_000, 2_000, 4_000, 8_000]);
   expect(waits.at(-1)).toBe(300_000);
 });
-
-describe("a tool that is followed", () => {
-  const forever = new AbortController().signal;
-
-  it("is heard while it runs, and ends with the signal", async () => {
-    const ending = new AbortController();
-    let heard = "";
-    const took = (text: string) => (heard += text);
-    const ended = follow("sh", ["-c", "echo $$; exec sleep 63.1"], took, ending.signal);
-    while (!heard.includes("\n")) await delay(10);
-    expect(isAlive(heard)).toBe(true);
-    ending.abort();
-    await ended;
-    expect(isAlive(heard)).toBe(false);
-  });
-
-  it("is told to have ended when it does, or when there is none", async () => {
-    await expect(follow("sh", ["-c", "exit 3"], () => {}, forever)).rejects.toThrow("sh -c exit 3 has ended");
-    await expect(follow("/nowhere/nft", ["monitor"], () => {}, forever)).rejects.toThrow("has ended");
-  });
-});
-
-function isAlive(id: string): boolean {
-  try {
-    return process.kill(Number(id), 0);
-  } catch {
-    return false;
-  }
-}

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { parseConfig } from "../../agent/config.ts";
 import { type DesiredState, desired } from "../../agent/desired.ts";
-import { difference, ruleset } from "../../agent/ruleset/nftables.ts";
+import { difference, ruleset, tableName } from "../../agent/ruleset/nftables.ts";
 import { address, pod } from "../agent/state.ts";
 import { TestNode } from "../kernel/node.ts";
 import { step } from "../support/progress.ts";
@@ -82,7 +82,7 @@ export class Lab {
     const [one, other] = [this.#state(false), this.#state(true)];
     return this.#underLoad(one, async () => {
       for (let count = 0; count < times; count++)
-        await this.node.load((count % 2 === 0 ? difference(one, other) : difference(other, one)) ?? "");
+        await this.node.load(count % 2 === 0 ? changeText(one, other) : changeText(other, one));
     });
   }
 
@@ -136,4 +136,17 @@ function figure(name: string, outcome: Outcome, from: string): Figure {
   const told = Object.entries(faults).map(([fault, count]) => `${count} ${fault}`);
   const all = [from, rate, ...told, `${unanswered} SYNs sent again`].join("; ");
   return atMost(`${name}: connections refused or without an answer`, refused + unanswered, "", 0, all);
+}
+
+/** One transaction in nft's words. */
+function changeText(before: DesiredState, after: DesiredState): string {
+  const line = (verb: string, set: string, elements: string[]) =>
+    elements.length === 0
+      ? ""
+      : `${verb} element inet ${tableName(after.instance)} ${set} { ${elements.join(", ")} }\n`;
+  const changes = difference(before, after) ?? [];
+  return [
+    ...changes.map(({ set, removed }) => line("delete", set, removed)),
+    ...changes.map(({ set, added }) => line("add", set, added)),
+  ].join("");
 }

@@ -189,7 +189,7 @@ class Lab {
     await this.node.in("node", ["nft", "flush", "ruleset"]);
     await this.node.in("node", ["sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_timeout_time_wait=10"]);
     const state = desired(parseConfig(text), this.node.facts, [...targets, ...absent]);
-    await new NftablesBackend(this.node.command).write(state);
+    await new NftablesBackend(this.node.command, this.node.tables).write(state);
   }
 
   /** Bits a second. */

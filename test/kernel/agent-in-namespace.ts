@@ -1,24 +1,26 @@
 import { chmod, mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { pino } from "pino";
 import { runAgent } from "../../agent/agent.ts";
 import type { Api } from "../../agent/api.ts";
 import type { Config } from "../../agent/config.ts";
-import { type Command, follow } from "../../agent/netfilter/command.ts";
+import { type Command, converse, type Converse } from "../../agent/netfilter/command.ts";
 import { Conntrack } from "../../agent/netfilter/conntrack.ts";
 import { Monitor } from "../../agent/netfilter/monitor.ts";
 import { NftablesBackend } from "../../agent/netfilter/nftables.ts";
+import { Tables } from "../../agent/netfilter/tables.ts";
 import type { Report } from "../../agent/status.ts";
 import { node } from "../agent/node-facts.ts";
 import { config } from "../agent/state.ts";
 import { ensurePackages } from "../support/debian.ts";
+import { netlinkProgram } from "../support/netlink.ts";
 import { Namespaces } from "./namespaces.ts";
 
 /** A tool's name, and what a shell does in its place. */
-export type Tool = "nft" | "conntrack";
+export type Tool = "nft" | "magic-ip-netlink" | "conntrack";
 
 /** The agent with one pod as target, in an empty network namespace, with tools that can be made to fail. */
 export class AgentInNamespace {
@@ -30,6 +32,7 @@ export class AgentInNamespace {
   #port = 0;
   #tools = "";
   #network = "";
+  #tables: Tables | undefined;
 
   /** Whether `monitored` or not, it looks at the rules every few seconds. `given` is part of its configuration. */
   static async start({
@@ -57,10 +60,12 @@ export class AgentInNamespace {
     const wrapped: Command = (file, args, ...others) =>
       run("env", [`PATH=${this.#tools}${delimiter}${process.env.PATH}`, file, ...args], ...others);
     const [enter, words] = this.namespaces.entering("node");
-    const monitor = new Monitor(wanted.instance, {
-      follow: (file, args, took, signal) => follow(enter, [...words, file, ...args], took, signal),
-    });
-    const backend = new NftablesBackend(wrapped);
+    const path = [this.#tools, dirname(await netlinkProgram()), process.env.PATH].join(delimiter);
+    const start: Converse = (file, args, ...others) =>
+      converse(enter, [...words, "env", `PATH=${path}`, file, ...args], ...others);
+    this.#tables = new Tables(start);
+    const monitor = new Monitor(wanted.instance, { start });
+    const backend = new NftablesBackend(wrapped, this.#tables);
     this.#ended = runAgent(
       {
         ...{ config: wanted, nodeName: node.name, api, home: undefined, backend },
@@ -90,6 +95,8 @@ export class AgentInNamespace {
   /** From now on the tool is this shell script; undefined: the real one. */
   async replaceTool(tool: Tool, script: string | undefined): Promise<void> {
     const file = join(this.#tools, tool);
+    // The one that stays ends, so that the next is this one.
+    if (tool === "magic-ip-netlink") setTimeout(() => this.#tables?.end(), 100);
     if (script === undefined) return await rm(file, { force: true });
     await writeFile(file, `#!/bin/sh\n${script}\n`);
     await chmod(file, 0o755);
@@ -133,6 +140,8 @@ export class AgentInNamespace {
     this.#network = stdout;
     this.#ending.abort();
     await this.#ended;
+    // In the agent's process, its end does it.
+    this.#tables?.end();
     await this.namespaces.deleteAll();
     await rm(this.#tools, { recursive: true, force: true });
   }

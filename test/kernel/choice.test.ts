@@ -6,7 +6,9 @@ import { chooseBackend, everyBackend } from "../../agent/netfilter/choice.ts";
 import { type Command, CommandError } from "../../agent/netfilter/command.ts";
 import { Conntrack } from "../../agent/netfilter/conntrack.ts";
 import { IptablesBackend } from "../../agent/netfilter/iptables.ts";
+import { NetlinkError } from "../../agent/netfilter/netlink.ts";
 import { NftablesBackend } from "../../agent/netfilter/nftables.ts";
+import type { Tables } from "../../agent/netfilter/tables.ts";
 import { node } from "../agent/node-facts.ts";
 import { config } from "../agent/state.ts";
 import { ensurePackages } from "../support/debian.ts";
@@ -33,7 +35,7 @@ function without(...missing: string[]): Command {
 }
 
 const chosen = async (command: Command, backend = "auto") => {
-  const choice = await chooseBackend(config({ backend }), node, command);
+  const choice = await chooseBackend(config({ backend }), node, command, namespaces.tables("node"));
   return [choice.backend.name, choice.reason];
 };
 
@@ -73,35 +75,42 @@ function failing(words: Record<string, string>): Command {
   };
 }
 
+/** The node's tables, of which one question is answered otherwise. */
+function changed(answers: Partial<Tables>): Tables {
+  return Object.assign(namespaces.tables("node"), answers);
+}
+
+/** Tables that cannot be looked at. */
+const unreadable = (message: string) =>
+  changed({ instances: () => Promise.reject(new NetlinkError("FAILED", message)) });
+
 describe("what cleans up looks at every backend", () => {
-  const names = async (command: Command) => (await everyBackend(command)).map(({ name }) => name);
+  const names = async (command: Command, tables = namespaces.tables("node")) =>
+    (await everyBackend(command, tables)).map(({ name }) => name);
   const all = ["nftables", "iptables-nft", "iptables-legacy"];
 
-  it("that works, and at nft's failure when none does", async () => {
+  it("that works, and needs no nft for the tables of nftables", async () => {
     expect(await names(run)).toEqual(all);
-    expect(await names(without("nft", "iptables-legacy", "ip6tables-legacy"))).toEqual(["iptables-nft"]);
+    expect(await names(without("nft", "iptables-legacy", "ip6tables-legacy"))).toEqual(all.slice(0, 2));
     expect(await names(without("nft", "iptables", "ip6tables"))).toEqual(["nftables"]);
   });
 
   it("that fails, as nothing is known of its rules then (C13)", async () => {
-    expect(await names(failing({ nft: "internal error" }))).toEqual(all);
-    expect(await names(failing({ nft: "cache initialization failed: Operation not permitted" }))).toEqual(
-      all,
-    );
+    expect(await names(run, unreadable("internal error"))).toEqual(all);
+    expect(await names(run, unreadable("Operation not permitted"))).toEqual(all);
     expect(await names(without("ip6tables-nft"))).toEqual(all);
   });
 
   it("that hangs, without waiting for it", async () => {
-    const hanging: Command = (file, ...others) =>
-      file === "nft" ? new Promise(() => {}) : run(file, ...others);
+    const hanging = changed({ instances: () => new Promise(() => {}) });
     const began = performance.now();
-    expect(await names(hanging)).toEqual(all);
+    expect(await names(run, hanging)).toEqual(all);
     expect(performance.now() - began).toBeLessThan(4_000);
   });
 
   it("but those that the kernel has nothing of, or that nobody may use and nobody does", async () => {
     const noNft = "Unable to initialize Netlink socket: Protocol not supported";
-    expect(await names(failing({ nft: noNft, "iptables-nft": noNft }))).toEqual(["iptables-legacy"]);
+    expect(await names(failing({ "iptables-nft": noNft }), unreadable(noNft))).toEqual(["iptables-legacy"]);
     const noRight = "iptables-save: Permission denied (you must be root)";
     expect(await names(failing({ "iptables-legacy": noRight }))).toEqual(all.slice(0, 2));
   });
@@ -111,40 +120,41 @@ describe("a cleanup of the node", () => {
   const flows = new Conntrack((...given) => run(...given));
   const settings = config({ instance: "test.gone" });
   const write = async (backend: Backend) => backend.write(desired(settings, node, []));
-  const clean = async (command: Command, instance?: string) => {
-    const { text, faults } = await cleanNode(instance, await everyBackend(command), flows);
+  const clean = async (tables: Tables, instance?: string) => {
+    const { text, faults } = await cleanNode(instance, await everyBackend(run, tables), flows);
     return [text, ...faults.map(({ part, error }) => `${part}: ${error.message}`)];
   };
   const nothing = ["nothing to clean up on this node\n"];
   const removed = ["test.gone: removed the rules and flows of 169.254.210.210\n"];
 
   it.each([undefined, "test.gone"])("removes what every backend has (%s)", async (instance) => {
-    expect(await clean(run, instance)).toEqual(nothing);
-    for (const backend of await everyBackend(run)) {
+    const tables = namespaces.tables("node");
+    expect(await clean(tables, instance)).toEqual(nothing);
+    for (const backend of await everyBackend(run, tables)) {
       await write(backend);
-      expect(await clean(run, instance)).toEqual(removed);
-      expect(await clean(run, instance)).toEqual(nothing);
+      expect(await clean(tables, instance)).toEqual(removed);
+      expect(await clean(tables, instance)).toEqual(nothing);
     }
   });
 
   it.each([undefined, "test.gone"])(
     "does not call clean what it could not look at (%s, C13)",
     async (instance) => {
-      await write(new NftablesBackend(run));
+      const tables = namespaces.tables("node");
+      await write(new NftablesBackend(run, tables));
       await write(new IptablesBackend("nft", run));
-      const failure = "nftables: nft failed: internal error";
-      expect(await clean(failing({ nft: "internal error" }), instance)).toEqual([...removed, failure]);
-      expect(await clean(failing({ nft: "internal error" }), instance)).toEqual(["", failure]);
-      expect(await clean(run, instance)).toEqual(removed);
+      const failure = "nftables: internal error";
+      expect(await clean(unreadable("internal error"), instance)).toEqual([...removed, failure]);
+      expect(await clean(unreadable("internal error"), instance)).toEqual(["", failure]);
+      expect(await clean(tables, instance)).toEqual(removed);
     },
   );
 
   it("does not believe a tool that says that it removed the rules", async () => {
-    const backend = new NftablesBackend(run);
-    await write(backend);
-    const lying: Command = (file, args, input) =>
-      input?.includes("delete table") ? Promise.resolve("") : run(file, args, input);
+    const tables = namespaces.tables("node");
+    await write(new NftablesBackend(run, tables));
+    const lying = changed({ remove: () => Promise.resolve() });
     expect(await clean(lying)).toEqual(["", "nftables: the rules are still there after they were removed"]);
-    expect(await clean(run)).toEqual(removed);
+    expect(await clean(tables)).toEqual(removed);
   });
 });

@@ -25,7 +25,7 @@ const ofPorts = (instance: string, ports: unknown[], changes = {}) =>
 
 /** An agent of an installation: what it is after each of its passes. */
 class Installation {
-  readonly backend = new NftablesBackend(run);
+  readonly backend = new NftablesBackend(run, namespaces.tables("node"));
 
   constructor(readonly config: Config) {}
 

@@ -81,7 +81,7 @@ describe.each(backendNames)("with %s", (backendName) => {
 
     beforeAll(async () => {
       await node.clear();
-      backend = makeBackend(backendName, node.command);
+      backend = makeBackend(backendName, node.command, node.tables);
       await backend.write(desired(bothAddresses(target === "host"), node.facts, podsWithTarget(target)));
     });
 

@@ -1,15 +1,18 @@
 import { execa } from "execa";
 import { type Command, command, type Converse, converse } from "../../agent/netfilter/command.ts";
 import { Netlink, type Mode, program } from "../../agent/netfilter/netlink.ts";
+import { Tables } from "../../agent/netfilter/tables.ts";
 import { netlinkProgram } from "../support/netlink.ts";
 
 /** Network namespaces of one test, all with its id in their name, so that nothing else is ever touched. */
 export class Namespaces {
   readonly #id = `mip${process.pid}${Math.floor(Math.random() * 1000)}`;
   readonly #names = new Set<string>();
+  #netlink = "";
 
   /** Adds a namespace; IPv6 addresses are usable in it at once, without duplicate address detection. */
   async add(name: string): Promise<void> {
+    this.#netlink = await netlinkProgram();
     await execa("ip", ["netns", "add", this.fullName(name)]);
     this.#names.add(name);
     await this.sysctl(name, {
@@ -41,15 +44,23 @@ export class Namespaces {
   }
 
   /** The agent's way to talk with its netlink program, in this namespace. */
-  async converse(name: string): Promise<Converse> {
-    const place = await netlinkProgram();
+  converse(name: string): Converse {
     return (file, args, ...others) =>
-      converse("nsenter", [...this.#enter(name), file === program ? place : file, ...args], ...others);
+      converse(
+        "nsenter",
+        [...this.#enter(name), file === program ? this.#netlink : file, ...args],
+        ...others,
+      );
+  }
+
+  /** The agent's view of the nftables of this namespace. */
+  tables(name: string): Tables {
+    return new Tables((...words) => this.converse(name)(...words));
   }
 
   /** The agent's netlink program in this namespace. */
-  async netlink(name: string, mode: Mode): Promise<Netlink> {
-    return new Netlink(mode, { start: await this.converse(name) });
+  netlink(name: string, mode: Mode): Netlink {
+    return new Netlink(mode, { start: this.converse(name) });
   }
 
   /** The words before a program's own that run it with the namespace's network. */

@@ -57,6 +57,7 @@ export class TestNode {
 
   /** Runs tools as the node's agent does. */
   readonly command: Command = this.#namespaces.command("node");
+  readonly tables = this.#namespaces.tables("node");
 
   private constructor() {}
 

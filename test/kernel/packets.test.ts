@@ -5,6 +5,7 @@ import { Conntrack } from "../../agent/netfilter/conntrack.ts";
 import type { Pod } from "../../agent/pod.ts";
 import { endStaleFlows } from "../../agent/reconcile.ts";
 import { address, config, pod } from "../agent/state.ts";
+import type { Command } from "../../agent/netfilter/command.ts";
 import { backendNames, makeBackend } from "./backends.ts";
 import { clients, dualStack, families, familiesOf, ipOf, magicIps, Scene } from "./scene.ts";
 
@@ -220,14 +221,15 @@ describe.each(backendNames)("with %s", (backendName) => {
       "iptables-legacy": ["iptables-legacy", "-t", "nat", "-D", "PREROUTING", "1"],
     }[backendName];
     let damaged = false;
-    const backend = makeBackend(backendName, async (file, args, input, keep) => {
+    const damaging: Command = async (file, args, input, keep) => {
       const answer = await scene.node.command(file, args, input, keep);
       if (input !== undefined && !damaged) {
         damaged = true;
         await scene.node.in("node", damage);
       }
       return answer;
-    });
+    };
+    const backend = makeBackend(backendName, damaging, scene.node.tables);
     await expect(scene.sync([scene.old], dualStack(), backend)).rejects.toThrow(/than were just written/);
     await scene.sync([scene.old], dualStack(), backend);
     expect(await backend.holds(true)).toBe(true);
@@ -239,7 +241,7 @@ describe.each(backendNames)("with %s", (backendName) => {
     it("may share a magic IP on different ports", async () => {
       const ports = [{ port: 81, targetPort: 8080 }];
       const other = config({ instance: "other.echo", addresses: [address({ ports })] });
-      const otherBackend = makeBackend(backendName, scene.node.command);
+      const otherBackend = makeBackend(backendName, scene.node.command, scene.node.tables);
       await scene.sync([scene.old]);
       await scene.sync([scene.young], other, otherBackend);
       const call = (port: number) => scene.node.call("bridge-client", "tcp", magicIps.IPv4, port);

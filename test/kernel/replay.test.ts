@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Config } from "../../agent/config.ts";
 import { type DesiredState, desired } from "../../agent/desired.ts";
-import { type Command, converse } from "../../agent/netfilter/command.ts";
+import type { Command } from "../../agent/netfilter/command.ts";
 import { NftablesBackend } from "../../agent/netfilter/nftables.ts";
-import { NftSession } from "../../agent/netfilter/session.ts";
 import type { Pod } from "../../agent/pod.ts";
 import { ruleset } from "../../agent/ruleset/nftables.ts";
 import { node } from "../agent/node-facts.ts";
@@ -24,15 +23,11 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  session.end();
+  tables.end();
   await namespaces.deleteAll();
 });
 
-/** As the agent does: one nft that stays for small transactions. */
-const session = new NftSession((_file, args, heard, ended) => {
-  const [file, words] = namespaces.entering("replay");
-  return converse(file, [...words, "nft", ...args], heard, ended);
-});
+const tables = namespaces.tables("replay");
 
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 
@@ -101,7 +96,7 @@ async function freshListing(state: DesiredState): Promise<string> {
 /** Elements of intervals are listed as they were added; here they stand in order. The time of the write is left out. */
 async function listing(command: Command): Promise<string> {
   const text = await command("nft", ["-s", "list", "ruleset"]);
-  const timeless = text.replace(/\tset written \{[^{}]*\{[^{}]*\}\n\t\}\n\n/, "");
+  const timeless = text.replace(/\tset (written|layout) \{[^{}]*\{[^{}]*\}\n\t\}\n\n/g, "");
   return timeless.replace(/elements = \{([^}]*)\}/g, (_all, elements: string) => {
     const sorted = elements.split(",").map((element) => element.trim());
     return `elements = {\n${sorted.toSorted().join(",\n")} }`;
@@ -110,10 +105,7 @@ async function listing(command: Command): Promise<string> {
 
 describe(`a random history (SEED=${seed})`, () => {
   it("of 250 states leaves the ruleset of a fresh start, at its end and on its way", async () => {
-    const backend = new NftablesBackend(run, {
-      elementShare: Number.POSITIVE_INFINITY,
-      transact: session.run.bind(session),
-    });
+    const backend = new NftablesBackend(run, tables);
     let step = 0;
     for (const state of randomStates(250)) {
       await backend.write(state);
@@ -124,10 +116,7 @@ describe(`a random history (SEED=${seed})`, () => {
   });
 
   it("of changes by somebody else is noticed and undone, each of them", async () => {
-    const backend = new NftablesBackend(run, {
-      elementShare: Number.POSITIVE_INFINITY,
-      transact: session.run.bind(session),
-    });
+    const backend = new NftablesBackend(run, tables);
     const state = desired(config(), node, [pod("a")]);
     const table = "inet magic-ip-test.echo";
     const foreign = [
@@ -154,10 +143,7 @@ describe(`a random history (SEED=${seed})`, () => {
   });
 
   it("with somebody's hands at an element that is to change ends as it should all the same", async () => {
-    const backend = new NftablesBackend(run, {
-      elementShare: Number.POSITIVE_INFINITY,
-      transact: session.run.bind(session),
-    });
+    const backend = new NftablesBackend(run, tables);
     await backend.write(desired(config(), node, [pod("a")]));
     await run("nft", ["flush", "map", "inet", "magic-ip-test.echo", "targets4"]);
     const state = desired(config(), node, [pod("b", { ips: ["10.244.1.9"] })]);
@@ -174,10 +160,7 @@ it("counters of the bindings survive a change of targets, a repair, and an agent
   );
   const [before, after] = states as [DesiredState, DesiredState];
   const key = "169.254.210.210 . tcp . 80";
-  const backend = new NftablesBackend(run, {
-    elementShare: Number.POSITIVE_INFINITY,
-    transact: session.run.bind(session),
-  });
+  const backend = new NftablesBackend(run, tables);
   await backend.write(before);
   const traffic = "inet magic-ip-test.echo traffic4";
   await run(
@@ -191,23 +174,20 @@ it("counters of the bindings survive a change of targets, a repair, and an agent
   expect(await backend.holds()).toBe(false);
   await backend.write(after);
   expect(await counted(backend)).toEqual({ packets: 7, bytes: 420 });
-  const another = new NftablesBackend(run, {
-    elementShare: Number.POSITIVE_INFINITY,
-    transact: session.run.bind(session),
-  });
+  const another = new NftablesBackend(run, tables);
   await another.write(before);
   expect(await counted(another)).toEqual({ packets: 7, bytes: 420 });
 });
 
 it("a table tells when it was last written, whoever asks", async () => {
   await run("nft", ["flush", "ruleset"]);
-  const backend = new NftablesBackend(run);
+  const backend = new NftablesBackend(run, tables);
   expect(await backend.writeTime("test.echo")).toBeUndefined();
   const before = Math.floor(Date.now() / 1000);
   await backend.write(desired(config(), node, [pod("a")]));
   await run("nft", ["-f", "-"], "flush set inet magic-ip-test.echo written\n");
   await backend.write(desired(config(), node, [pod("b", { ips: ["10.244.1.9"] })]));
-  const time = (await new NftablesBackend(run).writeTime("test.echo")) ?? 0;
+  const time = (await new NftablesBackend(run, tables).writeTime("test.echo")) ?? 0;
   expect(time).toBeGreaterThanOrEqual(before);
   expect(time).toBeLessThanOrEqual(Date.now() / 1000);
 });

@@ -38,7 +38,7 @@ export class Scene {
     readonly young: Pod,
     readonly routed: Pod,
   ) {
-    this.backend = makeBackend("nftables", node.command);
+    this.backend = makeBackend("nftables", node.command, node.tables);
   }
 
   static async create(ports = [8080], switches: Partial<Switches> = {}): Promise<Scene> {
@@ -66,7 +66,7 @@ export class Scene {
 
   /** An agent that has just started; what the last one wrote is still there. */
   restart(backendName: BackendName): void {
-    this.backend = makeBackend(backendName, this.node.command);
+    this.backend = makeBackend(backendName, this.node.command, this.node.tables);
   }
 
   /** Brings the node's kernel to what the agent would make of these pods. */

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { AgentInNamespace, until } from "./agent-in-namespace.ts";
 
@@ -11,14 +12,33 @@ const faults: Record<string, string> = {
 };
 
 // Each has a node of its own, and mostly waits.
+describe.concurrent.each(Object.entries(faults))("when the netlink program %s", (_, script) => {
+  it("the rules stay, the agent is not ready within 10 s and says why, and all is well once it works", async () => {
+    await withAgent(async (agent, rules) => {
+      await agent.replaceTool("magic-ip-netlink", script);
+      expect(await until(async () => !(await agent.report()).ready, 15_000)).toBeLessThan(10_000);
+      const { reasons } = await agent.report();
+      expect(reasons.join()).toMatch(
+        /^the rules could not be brought up to date, the last ones stay: magic-ip-netlink /,
+      );
+      expect(await agent.rules()).toBe(rules);
+      await agent.replaceTool("magic-ip-netlink", undefined);
+      expect(await until(async () => (await agent.report()).ready, 15_000)).toBeLessThan(10_000);
+      expect(await agent.rules()).toBe(rules);
+    });
+  });
+});
+
 describe.concurrent.each(Object.entries(faults))("when nft %s", (_, script) => {
-  it("the rules stay, the agent is not ready within 10 s and says why, and all is well once nft works", async () => {
+  it("the agent stays ready until the table is gone, is then not, says why, and all is well once nft works", async () => {
     await withAgent(async (agent, rules) => {
       await agent.replaceTool("nft", script);
+      await delay(5_000);
+      expect((await agent.report()).ready).toBe(true);
+      await agent.nft("flush ruleset");
       expect(await until(async () => !(await agent.report()).ready, 15_000)).toBeLessThan(10_000);
       const { reasons } = await agent.report();
       expect(reasons.join()).toMatch(/^the rules could not be brought up to date, the last ones stay: /);
-      expect(await agent.rules()).toBe(rules);
       await agent.replaceTool("nft", undefined);
       expect(await until(async () => (await agent.report()).ready, 15_000)).toBeLessThan(10_000);
       expect(await agent.rules()).toBe(rules);

@@ -1,0 +1,138 @@
+import { endianness } from "node:os";
+import type { Claim, Frontend } from "../desired.ts";
+import { decode } from "../ruleset/encoding.ts";
+import { frontendOf, trafficSets } from "../ruleset/frontends.ts";
+import { stampSet, tableName } from "../ruleset/nftables.ts";
+import type { Count } from "./backend.ts";
+import type { Converse } from "./command.ts";
+import { Netlink, NetlinkError } from "./netlink.ts";
+
+/** The machine's order of bytes, in which the kernel has marks. */
+const littleEndian = endianness() === "LE";
+
+/** What tells whether a table is as it was. */
+export interface TableDigest {
+  /** Of all but the elements of its named sets. */
+  frame: string;
+  /** How many rules each chain has. */
+  chains: Map<string, number>;
+  sets: Map<string, { count: number; digest: string }>;
+}
+
+/** Called for each element, possibly more than once; `end` only of an interval. In hex digits. */
+export type TakeElement = (key: string, end: string, data: string, count: Count) => void;
+
+/** Elements of one set that are read: what others add to a set of ours must not fill the agent's memory. */
+const mostElements = 200_000;
+
+/** The tables of family inet as the kernel has them. Nothing here reads another table than the one that is named. */
+export class Tables {
+  /** Two programs: a target's change does not wait for a long look. */
+  readonly #looks: Netlink;
+  readonly #changes: Netlink;
+
+  constructor(start?: Converse) {
+    const options = start === undefined ? {} : { start };
+    this.#looks = new Netlink("rules", options);
+    this.#changes = new Netlink("rules", options);
+  }
+
+  end(): void {
+    this.#looks.end();
+    this.#changes.end();
+  }
+
+  /** The names of our installations' tables, without their beginning. @throws {NetlinkError} */
+  async instances(): Promise<string[]> {
+    const prefix = tableName("");
+    const names = new Set<string>();
+    await this.#looks.request(["tables", prefix], undefined, ({ table }) => {
+      if (typeof table === "string") names.add(table.slice(prefix.length));
+    });
+    return [...names];
+  }
+
+  /** The number of the last transaction on this node, whoever made it. @throws {NetlinkError} */
+  async generation(): Promise<unknown> {
+    return (await this.#looks.request(["generation"])).generation;
+  }
+
+  /** Undefined when there is no such table. @throws {NetlinkError} */
+  async digest(instance: string): Promise<TableDigest | undefined> {
+    const found: TableDigest = { frame: "", chains: new Map(), sets: new Map() };
+    const last = await absentIsUndefined(
+      this.#looks.request(["digest", tableName(instance)], undefined, (line) => {
+        if (typeof line.chain === "string") found.chains.set(line.chain, Number(line.rules));
+        if (typeof line.set === "string")
+          found.sets.set(line.set, { count: Number(line.count), digest: String(line.digest) });
+      }),
+    );
+    return last === undefined ? undefined : { ...found, frame: String(last.frame) };
+  }
+
+  /** False when there is no such set. @throws {NetlinkError} */
+  async elements(instance: string, set: string, take: TakeElement): Promise<boolean> {
+    const words = ["elements", tableName(instance), set, String(mostElements)];
+    const last = await absentIsUndefined(
+      this.#looks.request(words, undefined, ({ elements }) => {
+        for (const [key, end, data, packets, bytes] of (elements ?? []) as ElementLine[])
+          take(key, end, data, { packets, bytes });
+      }),
+    );
+    return last !== undefined;
+  }
+
+  /** Changes elements in one transaction, which holds as a whole or not at all. @throws {NetlinkError} */
+  async change(instance: string, lines: Iterable<string>): Promise<void> {
+    await this.#changes.request(["change", tableName(instance)], lines);
+  }
+
+  /** @throws {NetlinkError} */
+  async remove(instance: string): Promise<void> {
+    await absentIsUndefined(this.#changes.request(["remove", tableName(instance)]));
+  }
+
+  /** What an installation's table is for: the keys of its `traffic` sets. @throws {NetlinkError} */
+  async frontends(instance: string): Promise<Frontend[]> {
+    const found = new Map<string, Frontend>();
+    for (const set of trafficSets)
+      await this.elements(instance, set, (key, end) => {
+        const frontend = frontendOf(set, key, end);
+        if (frontend !== undefined) found.set(`${set} ${key}`, frontend);
+      });
+    return [...found.values()];
+  }
+
+  /** What the other installations on this node are for. @throws {NetlinkError} */
+  async claims(instance: string): Promise<Claim[]> {
+    const claims: Claim[] = [];
+    for (const other of await this.instances()) {
+      if (other === instance) continue;
+      for (const frontend of await this.frontends(other)) claims.push({ instance: other, ...frontend });
+    }
+    return claims;
+  }
+
+  /** In seconds since 1970; undefined when nothing tells it. @throws {NetlinkError} */
+  async writeTime(instance: string): Promise<number | undefined> {
+    let time: number | undefined;
+    await this.elements(instance, stampSet, (key) => {
+      if (key.length === 16) time = Number(decode(key, "", ["number", "number"], littleEndian).split(" ")[0]);
+    });
+    return time;
+  }
+}
+
+/** Those of this node, for all that ask: their programs start with the first question. */
+export const nodeTables = new Tables();
+
+type ElementLine = [key: string, end: string, data: string, packets: number, bytes: number];
+
+async function absentIsUndefined<T>(asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (error instanceof NetlinkError && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}
