@@ -1,14 +1,10 @@
 import { createHash } from "node:crypto";
-import { endianness } from "node:os";
 import type { DesiredState } from "../desired.ts";
 import { type Digest, digestText, noElements, withElement } from "../ruleset/digest.ts";
 import { type Element, type ElementType, elementType, encode } from "../ruleset/encoding.ts";
 import { type Change, frameText, type Stamp, stampKey, stampSet } from "../ruleset/nftables.ts";
 import type { NamedObject } from "../ruleset/objects.ts";
-import type { TableDigest } from "./tables.ts";
-
-/** The machine's order of bytes, in which the kernel has marks. */
-const littleEndian = endianness() === "LE";
+import { littleEndian, type TableDigest } from "./tables.ts";
 
 /** What the kernel should hold, in the words of the netlink program. */
 export interface Expected {

@@ -24,7 +24,7 @@ import {
   placeOf,
   stampLines,
 } from "./expected.ts";
-import { nodeTables, type Tables } from "./tables.ts";
+import { littleEndian, nodeTables, type Tables } from "./tables.ts";
 
 /** What is in the kernel as far as we know. */
 interface Written {
@@ -206,7 +206,7 @@ export class NftablesBackend implements Backend {
     const counts: ElementCounts = new Map();
     for (const set of countingSets) {
       const take = (element: string, end: string, _data: string, count: Count) => {
-        const frontend = count.packets > 0 ? frontendOf(set, element, end) : undefined;
+        const frontend = count.packets > 0 ? frontendOf(set, element, end, littleEndian) : undefined;
         if (frontend !== undefined) counts.set(`${set} ${key(frontend)}`, count);
       };
       await this.tables.elements(instance, set, take).catch(() => {});

@@ -8,7 +8,7 @@ import type { Converse } from "./command.ts";
 import { Netlink, NetlinkError } from "./netlink.ts";
 
 /** The machine's order of bytes, in which the kernel has marks. */
-const littleEndian = endianness() === "LE";
+export const littleEndian = endianness() === "LE";
 
 /** What tells whether a table is as it was. */
 export interface TableDigest {
@@ -97,7 +97,7 @@ export class Tables {
     const found = new Map<string, Frontend>();
     for (const set of trafficSets)
       await this.elements(instance, set, (key, end) => {
-        const frontend = frontendOf(set, key, end);
+        const frontend = frontendOf(set, key, end, littleEndian);
         if (frontend !== undefined) found.set(`${set} ${key}`, frontend);
       });
     return [...found.values()];
