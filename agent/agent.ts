@@ -13,7 +13,7 @@ import { isForbidden } from "./netfilter/choice.ts";
 import type { Conntrack } from "./netfilter/conntrack.ts";
 import type { Monitor } from "./netfilter/monitor.ts";
 import type { NodeFacts } from "./node.ts";
-import { type PodListener, watchPods } from "./pods.ts";
+import { type PodListener, type PodSource, watchPods } from "./pods.ts";
 import { servingIps } from "./reach.ts";
 import { createSchedule } from "./schedule.ts";
 import { Status } from "./status.ts";
@@ -148,6 +148,8 @@ async function keepInStep(agent: AgentParts, { status, before }: Start, signal: 
     return sees;
   }, inspectionIntervals);
   const pods = watchPods(api, config, nodeName, podListener(rules.trigger, status, log), signal);
+  const { heard }: PodSource & { heard?(): Map<string, number> } = pods;
+  if (heard !== undefined) status.hears(() => heard.call(pods));
   const ipAddresses = config.addresses.flatMap(({ ipAddresses }) => ipAddresses).join(", ");
   log.info(`watching pods on node ${nodeName} for ${ipAddresses}`);
   checks.trigger();
@@ -172,7 +174,11 @@ function podListener(changed: () => void, status: Status, log: Logger): PodListe
   return {
     changed,
     trouble(source, message) {
-      const isNew = status.trouble(source, message === undefined ? undefined : `${source}: ${message}`);
+      const isNew = status.trouble(
+        source,
+        message === undefined ? undefined : `${source}: ${message}`,
+        "api",
+      );
       if (message !== undefined && isNew) log.warn(`${source}: ${message}; the last known rules stay`);
       if (message === undefined) log.info(`${source}: the API server answers again`);
     },

@@ -4,6 +4,7 @@ import type { Event } from "./event.ts";
 import { serveHealth, serveMetrics } from "./health.ts";
 import type { Backend } from "./netfilter/backend.ts";
 import type { Status } from "./status.ts";
+import { version } from "./version.ts";
 
 /** What the endpoints tell of, and to whom their own troubles are told. */
 export interface EndpointParts {
@@ -22,7 +23,7 @@ export async function serveEndpoints(
   signal: AbortSignal,
 ): Promise<void> {
   const { config, backend, log } = parts;
-  const source = { report: () => status.report(), counts: () => backend.counts() };
+  const source = { version, report: () => status.report(), counts: () => backend.counts() };
   const failed = (error: unknown) => log.error({ err: error }, "a health endpoint could not answer");
   const metrics = portTrouble({ status, log, part: "metrics", served: "/metrics is served now" });
   const health = portTrouble({

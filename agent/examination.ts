@@ -33,6 +33,7 @@ export class Examination {
       this.#rest = isFit ? started + share * (now() - started) : 0;
       const of = (severity: Finding["severity"]) =>
         findings.filter((finding) => finding.severity === severity).map(sentence);
+      status.found(findings);
       status.blocked(of("fail"));
       const doubtful = of("warn");
       status.trouble("preflight", doubtful.length === 0 ? undefined : doubtful.join("; "));

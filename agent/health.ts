@@ -5,6 +5,7 @@ import type { Report } from "./status.ts";
 
 /** What the endpoints tell. */
 export interface HealthSource {
+  version?: string;
   report(): Report;
   /** What the kernel counted. */
   counts(): Promise<BindingCount[]>;
@@ -96,6 +97,6 @@ function readinessAnswer(report: Report): Answer {
 /** The kernel's counters are left out while they cannot be read; the report says why. */
 async function metricsAnswer(source: HealthSource): Promise<Answer> {
   const counts = await source.counts().catch((): BindingCount[] => []);
-  const body = Buffer.from(metricsText(source.report(), counts));
+  const body = Buffer.from(metricsText(source.report(), counts, source.version));
   return { status: 200, type: "text/plain; version=0.0.4", body };
 }

@@ -14,8 +14,45 @@ interface Metric {
  * The report and the kernel's counters in Prometheus' text format, version 0.0.4. A client library would cost more
  * memory than all the rest of the agent's state; the format is a line a sample.
  */
-export function metricsText(report: Report, counts: BindingCount[]): string {
-  return metrics(report, counts).map(metricText).join("");
+export function metricsText(report: Report, counts: BindingCount[], version = "unknown"): string {
+  return [...alarms(report, version), ...metrics(report, counts)].map(metricText).join("");
+}
+
+/** What an alarm can be raised by, besides readiness. */
+function alarms(report: Report, version: string): Metric[] {
+  const { backend, silence, failures, troubles, findings } = report;
+  const kinds = Map.groupBy(findings, ({ code, severity }) => `${severity} ${code}`).values();
+  return [
+    gauge("magic_ip_build_info", "Always 1; the agent's version, and what holds the rules.", [
+      [{ version, backend }, 1],
+    ]),
+    gauge(
+      "magic_ip_api_last_heard_seconds",
+      "Time since the API server was last heard, of the pods that it was longest silent about.",
+      silence === undefined ? [] : [[{}, silence]],
+    ),
+    gauge(
+      "magic_ip_troubles",
+      "Parts that are in trouble although the rules hold.",
+      Object.entries(troubles).map(([part, count]) => [{ part }, count]),
+    ),
+    gauge(
+      "magic_ip_findings",
+      "What on the node makes traffic fail (fail), or may (warn), or is unusual (info).",
+      [...kinds].map(([first, ...others]) => [
+        { code: first?.code ?? "", severity: first?.severity ?? "" },
+        1 + others.length,
+      ]),
+    ),
+    {
+      ...gauge(
+        "magic_ip_sync_failures_total",
+        "Times that the rules could not be written, or not be looked at.",
+        [[{}, failures]],
+      ),
+      type: "counter",
+    },
+  ];
 }
 
 function metrics(report: Report, counts: BindingCount[]): Metric[] {
@@ -85,8 +122,12 @@ function metricText({ name, type, help, samples }: Metric): string {
   return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("")}`;
 }
 
-/** Values are bindings' names and codes: nothing in them needs to be escaped. */
+/** As the text format asks: a backslash, a quote and a line's end would end the value, or the sample. */
 function labelText(labels: Record<string, string>): string {
-  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${value}"`);
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`);
   return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
+}
+
+function escaped(value: string): string {
+  return value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 }

@@ -1,4 +1,5 @@
 import { type Binding, bindingName, type Problem } from "./desired.ts";
+import type { Finding } from "./doctor.ts";
 import type { Sync } from "./reconcile.ts";
 import type { Target } from "./target.ts";
 
@@ -15,6 +16,14 @@ export interface Report {
   uplinkChanges: number;
   /** How often the rules were written, and the seconds that it took together. */
   writes: { count: number; seconds: number };
+  /** How often the rules could not be written, or not be looked at. */
+  failures: number;
+  /** Kinds of parts that are in trouble although the node is ready, as the API server, and how many of each. */
+  troubles: Record<string, number>;
+  /** Seconds since the API server was last heard, of the pods that it was longest silent about; undefined when not known. */
+  silence: number | undefined;
+  /** What the last look at the node found, besides what is well. */
+  findings: Pick<Finding, "code" | "severity">[];
   bindings: Binding[];
   problems: Problem[];
 }
@@ -28,7 +37,10 @@ export class Status {
   #writes = { count: 0, seconds: 0 };
   #failure: string | undefined;
   #blockers: string[] = [];
-  #troubles = new Map<string, string>();
+  #troubles = new Map<string, { message: string; kind: string }>();
+  #failures = 0;
+  #findings: Report["findings"] = [];
+  #heard: () => Map<string, number> = () => new Map();
 
   /** `rulesSince`: when the rules that the first sync found were last changed. */
   constructor(
@@ -52,6 +64,12 @@ export class Status {
 
   /** Takes in a sync that did not reach the kernel; what was there before still holds. Returns whether that is news. */
   failed(message: string): boolean {
+    this.#failures++;
+    return this.fails(message);
+  }
+
+  /** The same failure goes on: nothing new was tried. */
+  fails(message: string): boolean {
     const isNews = message !== this.#failure;
     this.#failure = message;
     return isNews;
@@ -62,16 +80,29 @@ export class Status {
     this.#uplinkChanges++;
   }
 
+  /** When each source of the API server was last heard, as `performance.now()` said then. */
+  hears(heard: () => Map<string, number>): void {
+    this.#heard = heard;
+  }
+
+  /** What a look at the node found. */
+  found(findings: Finding[]): void {
+    this.#findings = findings.map(({ code, severity }) => ({ code, severity }));
+  }
+
   /** What on this node keeps the addresses from working, whatever the rules are. */
   blocked(reasons: string[]): void {
     this.#blockers = reasons;
   }
 
-  /** Trouble with a part, as the API server, until it is told that the trouble ended. Returns whether that is news. */
-  trouble(part: string, message: string | undefined): boolean {
-    const isNews = message !== this.#troubles.get(part);
+  /**
+   * Trouble with a part, as the API server, until it is told that the trouble ended. Returns whether that is news. Parts of
+   * one kind are counted together.
+   */
+  trouble(part: string, message: string | undefined, kind = part): boolean {
+    const isNews = message !== this.#troubles.get(part)?.message;
     if (message === undefined) this.#troubles.delete(part);
-    else this.#troubles.set(part, message);
+    else this.#troubles.set(part, { message, kind });
     return isNews;
   }
 
@@ -88,15 +119,28 @@ export class Status {
     const against = [...waiting, ...failure, ...conflicts, ...this.#blockers];
     return {
       ready: against.length === 0,
-      reasons: [...against, ...this.#troubles.values()],
+      reasons: [...against, ...[...this.#troubles.values()].map(({ message }) => message)],
       backend: this.backend,
       repairs: this.#repairs,
       uplinkChanges: this.#uplinkChanges,
       writes: this.#writes,
+      failures: this.#failures,
+      troubles: counted([...this.#troubles.values()].map(({ kind }) => kind)),
+      silence: longestSilence(this.#heard()),
+      findings: this.#findings,
       bindings: this.#bindings ?? [],
       problems: this.#problems,
     };
   }
+}
+
+function counted(names: string[]): Record<string, number> {
+  return Object.fromEntries([...Map.groupBy(names, (name) => name)].map(([name, own]) => [name, own.length]));
+}
+
+function longestSilence(heard: Map<string, number>): number | undefined {
+  if (heard.size === 0) return undefined;
+  return Math.max(0, (performance.now() - Math.min(...heard.values())) / 1000);
 }
 
 /** One line for each binding that changed: what leads where now, and where it led before. */

@@ -135,7 +135,7 @@ export class SyncPass {
     if (sync.outcome === "repaired")
       log.warn("the rules were changed or removed by somebody else and are restored");
     for (const line of status.synced(sync, seconds)) log.info(line);
-    if (this.#blindness !== undefined) status.failed(this.#blindness);
+    if (this.#blindness !== undefined) status.fails(this.#blindness);
     this.#tellConflicts(sync.state.problems.filter(({ code }) => code === "CONFLICT"));
     const problems = sync.state.problems.map(({ message }) => message).join("; ");
     if (problems !== this.#problems && problems !== "") log.debug(problems);

@@ -29,6 +29,32 @@ const panels: Panel[] = [
     queries: [[`sum by (code) (magic_ip_problems${at})`, "{{code}}"]],
   },
   {
+    title: "Silence of the API server",
+    description:
+      "How long nothing was heard of a node's pods: the rules hold, and follow no pod any more. A quiet cluster is heard every minute.",
+    unit: "s",
+    queries: [[`max by (node) (magic_ip_api_last_heard_seconds${at})`, "{{node}}"]],
+  },
+  {
+    title: "Troubles",
+    description: "Parts of agents that are ready all the same: api, conntrack, health, metrics, preflight.",
+    unit: "short",
+    queries: [[`sum by (part) (magic_ip_troubles${at})`, "{{part}}"]],
+  },
+  {
+    title: "Sync failures",
+    description:
+      "Times that the rules could not be written, or not be looked at; the agent's log names the tool.",
+    unit: "short",
+    queries: [[`sum by (node) (increase(magic_ip_sync_failures_total${at}[$__rate_interval]))`, "{{node}}"]],
+  },
+  {
+    title: "Findings",
+    description: "What on the nodes makes traffic fail, or may; `doctor` on the node names the remedies.",
+    unit: "short",
+    queries: [[`sum by (severity, code) (magic_ip_findings${at})`, "{{severity}} {{code}}"]],
+  },
+  {
     title: "Nodes without a target",
     description: "Where clients of a binding are refused, if whenNoTarget does not say otherwise.",
     unit: "short",
@@ -80,6 +106,12 @@ const panels: Panel[] = [
     description: "How often the rules were written: mostly, how often targets change.",
     unit: "ops",
     queries: [[`sum by (node) (${rate("magic_ip_sync_seconds_count")})`, "{{node}}"]],
+  },
+  {
+    title: "Agents",
+    description: "By version and by what holds the rules.",
+    unit: "short",
+    queries: [[`count by (version, backend) (magic_ip_build_info${at})`, "{{version}} {{backend}}"]],
   },
 ];
 
