@@ -63,6 +63,8 @@ export interface DesiredState {
   masquerade: Record<Family, Masquerade>;
   bindings: Binding[];
   live: LivePair[];
+  /** What other installations have on the same magic IPs, which is theirs to decide about; undefined: nothing. */
+  neighbours?: Frontend[];
   problems: Problem[];
 }
 
@@ -88,7 +90,9 @@ export function desired(config: Config, node: NodeFacts, pods: Pod[], claims: Cl
     live: distinctPairs(answers.flatMap(({ live }) => live)),
     problems: answers.flatMap(({ problems }) => problems),
   };
-  return conflicts.length === 0 ? state : without(conflicts, state);
+  const own = conflicts.length === 0 ? state : without(conflicts, state);
+  const neighbours = claims.length === 0 ? [] : neighboursOf(own.bindings, claims);
+  return neighbours.length === 0 ? own : { ...own, neighbours };
 }
 
 /** `169.254.210.210:8126/tcp`, `[fd00:210::1]:8000-8010/udp` or, of a whole IP, `169.254.210.210`. */
@@ -100,8 +104,8 @@ export function bindingName({ ipAddress, protocol, port, endPort }: Frontend): s
 
 /** Whether nothing of the installation and the node differs that shapes the rules, whatever the bindings are. */
 export function sameSettings(a: DesiredState, b: DesiredState): boolean {
-  const settings = ({ instance, hostClients, uplinks, uplinkIndexes, tcpLoose, masquerade }: DesiredState) =>
-    JSON.stringify([instance, hostClients, uplinks, uplinkIndexes, tcpLoose, masquerade]);
+  const settings = (state: DesiredState) =>
+    JSON.stringify({ ...state, bindings: undefined, live: undefined, problems: undefined });
   return settings(a) === settings(b);
 }
 
@@ -212,6 +216,16 @@ function conflictsOf(bindings: Binding[], claims: Claim[]): Problem[] {
     const message = `${name} belongs to the installation ${claim.instance} on this node, which has ${bindingName(claim)}: it keeps it until it gives it up`;
     return [{ code: "CONFLICT", binding: name, message }];
   });
+}
+
+/** In an order of their own: whoever lists them, the same ones are the same. */
+function neighboursOf(bindings: Binding[], claims: Claim[]): Frontend[] {
+  const ips = new Set(bindings.map(({ ipAddress }) => ipAddress));
+  const frontends = claims
+    .filter(({ ipAddress }) => ips.has(ipAddress))
+    .map(({ ipAddress, protocol, port, endPort }): Frontend => ({ ipAddress, protocol, port, endPort }));
+  const byName = new Map(frontends.map((frontend) => [bindingName(frontend), frontend]));
+  return [...byName.keys()].sort().flatMap((name) => byName.get(name) ?? []);
 }
 
 /** The state without the bindings that are another installation's. */

@@ -2,6 +2,7 @@ import type { DesiredState } from "../desired.ts";
 import { podKinds } from "../network.ts";
 import type { Family } from "../target.ts";
 import { digit, families, header, lookup, slots } from "./lookup.ts";
+import { neighbourRules } from "./neighbours.ts";
 import type { NamedObject } from "./objects.ts";
 import { rangeChains, type Role, toRanges } from "./ranges.ts";
 
@@ -24,7 +25,8 @@ interface Chain {
  * - guard runs after the translation: a packet that still has a magic IP as destination found no target. Refusing it in
  *   forward and in output lets pods and the node fail in milliseconds, keeps it off the uplink, and leaves no
  *   untranslated conntrack entry that would outlive it.
- * - Of an IP only our own ports are looked at where flows are cut, so that another installation may have others.
+ * - Of an IP only our own ports are looked at where flows are cut, and what another installation has of it is passed on
+ *   to its own table everywhere else.
  */
 export function chainsOf(state: DesiredState, objects: NamedObject[]): string {
   const names = new Set(objects.map(({ name }) => name));
@@ -166,12 +168,14 @@ function guardChains(used: Family[]): Chain[] {
 function familyChains(state: DesiredState, family: Family, names: Set<string>): Chain[] {
   const end = digit(family);
   const guarded = state.uplinks !== undefined;
+  const neighbours = neighbourRules(state, family, names);
+  const toNeighbours = neighbours.length === 0 ? [] : [`jump neighbours${end}`];
   const rest: Record<Role, string[]> = {
     targets: dnat(family, "-whole", names),
     traffic: counted("traffic-whole", family, names, `goto owned${end}`),
-    outside: [...counted("outside-whole", family, names, "drop"), "counter drop"],
+    outside: [...toNeighbours, ...counted("outside-whole", family, names, "drop"), "counter drop"],
     rejected: counted("rejected-whole", family, names, "return"),
-    policy: [...policy("-whole", family, names), "goto refuse"],
+    policy: [...toNeighbours, ...policy("-whole", family, names), "goto refuse"],
   };
   const ofRole = (role: Role) => [...toRanges(names, family, role), ...rest[role]];
   return [
@@ -198,6 +202,7 @@ function familyChains(state: DesiredState, family: Family, names: Set<string>): 
       name: `unserved${end}`,
       rules: [`jump count-rejected${end}`, ...policy("", family, names), ...ofRole("policy")],
     },
+    ...(neighbours.length === 0 ? [] : [{ name: `neighbours${end}`, rules: neighbours }]),
     ...rangeChains(state, family, rest),
   ];
 }

@@ -40,15 +40,20 @@ export function key(frontend: Frontend): string {
   return `${ipAddress} . ${protocol} . ${port}${endPort === port ? "" : ` . ${endPort}`}`;
 }
 
-/** What happens to ports of the magic IP that no binding owns: as with a whole IP, else the strictest of its bindings. */
-export function policies(bindings: Binding[]): Map<string, WhenNoTarget> {
+/**
+ * What happens to ports of the magic IP that no binding owns: as with a whole IP, else the strictest of its bindings. Where
+ * another installation has ports of the IP too, both refuse, or it would depend on whose table comes first.
+ */
+export function policies(bindings: Binding[], neighbours: Frontend[] = []): Map<string, WhenNoTarget> {
   const byIp = Map.groupBy(bindings, ({ ipAddress }) => ipAddress);
-  return new Map([...byIp].map(([ipAddress, own]) => [ipAddress, policy(own)]));
+  const shared = new Set(neighbours.map(({ ipAddress }) => ipAddress));
+  return new Map([...byIp].map(([ipAddress, own]) => [ipAddress, policy(own, shared.has(ipAddress))]));
 }
 
-function policy(bindings: Binding[]): WhenNoTarget {
+function policy(bindings: Binding[], isShared: boolean): WhenNoTarget {
   const whole = bindings.find(({ protocol }) => protocol === undefined);
   if (whole !== undefined) return whole.whenNoTarget;
+  if (isShared) return "reject";
   const strictness: WhenNoTarget[] = ["reject", "drop", "pass"];
   return strictness.find((name) => bindings.some(({ whenNoTarget }) => whenNoTarget === name)) ?? "reject";
 }

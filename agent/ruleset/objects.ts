@@ -1,4 +1,4 @@
-import { type Binding, type DesiredState, familyOf, type LivePair } from "../desired.ts";
+import { type Binding, type DesiredState, familyOf, type Frontend, type LivePair } from "../desired.ts";
 import { isPlain } from "../node.ts";
 import type { Family } from "../target.ts";
 import {
@@ -94,6 +94,8 @@ function familyObjects(state: DesiredState, family: Family): NamedObject[] {
   const end = digit(family);
   const address = `${family}_addr`;
   const live = state.live.filter(({ ipAddress }) => familyOf(ipAddress) === family);
+  const neighbours = (state.neighbours ?? []).filter(({ ipAddress }) => familyOf(ipAddress) === family);
+  const theirs = neighbours.filter((frontend) => shapeOf(frontend) === "").map(key);
   const set = (name: string, type: string, elements: Iterable<string>, dynamic = false): NamedObject => ({
     ...{ name: `${name}${end}`, kind: "set", type: `type ${type}`, counter: false, dynamic },
     elements: [...new Set(elements)],
@@ -105,11 +107,12 @@ function familyObjects(state: DesiredState, family: Family): NamedObject[] {
       bindings.map(({ ipAddress }) => ipAddress),
     ),
     ...shapes.flatMap((shape) => shapeObjects(bindings, family, shape)),
-    ...policyObjects(bindings, end, address),
+    ...policyObjects(bindings, neighbours, end, address),
     ...rangedRoles(state, family).map(({ name, elements }): NamedObject => ({
       ...{ name, kind: "map", type: `type ${address} : verdict`, counter: false, dynamic: false },
       elements,
     })),
+    ...(theirs.length === 0 ? [] : [set("neighbours", `${address} . inet_proto . inet_service`, theirs)]),
     set("live", `${address} . ${address}`, live.map(liveElement), true),
     set("hairpin", `${address} . ${address}`, [...podIps(live)].map(hairpinElement), true),
   ];
@@ -173,8 +176,13 @@ function keysBesideWhole(all: Binding[], bindings: Binding[]): string[] {
 }
 
 /** Verdicts for what differs from the rule, which is to refuse: of IPs, and of ports that differ from their IP. */
-function policyObjects(bindings: Binding[], end: string, address: string): NamedObject[] {
-  const ofIp = policies(bindings);
+function policyObjects(
+  bindings: Binding[],
+  neighbours: Frontend[],
+  end: string,
+  address: string,
+): NamedObject[] {
+  const ofIp = policies(bindings, neighbours);
   const map = (name: string, type: string, elements: string[]): NamedObject[] => {
     const object = { name: `${name}${end}`, type: `type ${type} : verdict`, elements };
     return elements.length === 0 ? [] : [{ ...object, kind: "map", counter: false, dynamic: false }];

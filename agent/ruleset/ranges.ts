@@ -52,7 +52,7 @@ interface RangedIp {
   policy: WhenNoTarget | undefined;
 }
 
-function rangedIps({ bindings }: DesiredState, family: Family): RangedIp[] {
+function rangedIps({ bindings, neighbours }: DesiredState, family: Family): RangedIp[] {
   const byIp = Map.groupBy(
     bindings.filter(({ ipAddress }) => familyOf(ipAddress) === family),
     ({ ipAddress }) => ipAddress,
@@ -61,7 +61,7 @@ function rangedIps({ bindings }: DesiredState, family: Family): RangedIp[] {
     const ranges = own.filter((binding) => shapeOf(binding) === "-ranges");
     if (ranges.length === 0) return [];
     const whole = own.some(({ protocol }) => protocol === undefined);
-    return [{ ipAddress, ranges, whole, policy: policies(own).get(ipAddress) }];
+    return [{ ipAddress, ranges, whole, policy: policies(own, neighbours).get(ipAddress) }];
   });
 }
 
