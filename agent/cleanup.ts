@@ -124,11 +124,16 @@ export async function cleanNode(
       if (!(error instanceof CleanupError)) throw error;
       faults.push(...error.faults);
     });
-    if (removal.found)
-      lines.push(`${instance}: removed the rules and flows of ${removal.ipAddresses.join(", ")}\n`);
+    if (removal.found) lines.push(cleanedLine(instance, removal.ipAddresses));
   }
   if (lines.length === 0 && faults.length === 0) lines.push("nothing to clean up on this node\n");
   return { text: lines.join(""), faults: distinct(faults) };
+}
+
+/** Chains of iptables whose rules that say whose they are were flushed are known by the start of their names only. */
+function cleanedLine(name: string, ips: string[]): string {
+  const who = name.startsWith("MAGICIP-") ? `an unknown installation (${name})` : name;
+  return `${who}: removed the rules${ips.length === 0 ? "" : ` and flows of ${ips.join(", ")}`}\n`;
 }
 
 /** One that fails does so for each installation. */

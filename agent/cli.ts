@@ -230,6 +230,7 @@ async function once(config: Config, nodeName: string): Promise<string> {
   const claims = await backend.claims(config.instance);
   const pass = { config, node, pods, claims, last: undefined, intact: false, settle: true };
   const { state } = await reconcile(pass, backend);
+  if (backend.shortfall !== undefined) throw new Error(backend.shortfall);
   await endStaleFlows(() => [state], new Conntrack());
   return `${changes(undefined, state.bindings, state.problems).join("\n")}\n`;
 }

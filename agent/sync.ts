@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import { type Ending, endFlowsTo } from "./cleanup.ts";
 import type { Claim, DesiredState, Frontend, Problem } from "./desired.ts";
-import { isPlain, type NodeFacts } from "./node.ts";
+import type { NodeFacts } from "./node.ts";
 import type { PodSource } from "./pods.ts";
 import { endStaleFlows, reconcile, type Rules, type Sync } from "./reconcile.ts";
 import type { Status } from "./status.ts";
@@ -12,6 +12,10 @@ export interface Kernel extends Rules {
   /** Whether the rules are as they were last written. `suspect`: somebody was seen at them. */
   holds(suspect?: boolean): Promise<boolean>;
   claims(instance: string): Promise<Claim[]>;
+  /** What the last write could not do while the rest of it is done. */
+  readonly shortfall?: string | undefined;
+  /** What it cannot do at all of the last state, although the addresses work. */
+  readonly warning?: string | undefined;
 }
 
 /** What the last look at the node found. */
@@ -46,6 +50,8 @@ export class SyncPass {
   /** Why the last look at the node failed: as long as nobody can tell what the kernel holds, it cannot be relied on. */
   #blindness: string | undefined;
   #problems = "";
+  /** What was said of the kernel's shortfall and warning. */
+  #told = { shortfall: "", warning: "" };
   #conflicts = new Set<string>();
 
   constructor(readonly parts: SyncParts) {}
@@ -64,15 +70,20 @@ export class SyncPass {
   async run(source: PodSource, changed: () => void): Promise<boolean> {
     const pods = source.pods();
     if (pods === undefined) return true;
-    const { config } = this.parts;
+    const { config, kernel } = this.parts;
     try {
       if (this.#inspection === undefined) await this.#inspect(pods.flatMap(({ ips }) => ips));
       if (this.#inspection === undefined) return false;
       const last = this.#pending === undefined ? this.state : undefined;
+      const was = kernel.shortfall;
       const pass = { config, pods, last, settle: this.#settle, ...this.#inspection };
+      if (was !== undefined) pass.intact = false;
       this.#settle = false;
       const started = performance.now();
       const sync = await reconcile(pass, { write: (state) => this.#write(state) });
+      // To try again what could not be written is no repair of what others did.
+      if (was !== undefined && sync.outcome === "repaired")
+        sync.outcome = kernel.shortfall === undefined ? "changed" : "same";
       const seconds = (performance.now() - started) / 1000;
       this.state = sync.state;
       this.#pending = undefined;
@@ -135,7 +146,13 @@ export class SyncPass {
     if (sync.outcome === "repaired")
       log.warn("the rules were changed or removed by somebody else and are restored");
     for (const line of status.synced(sync, seconds)) log.info(line);
-    if (this.#blindness !== undefined) status.fails(this.#blindness);
+    const { shortfall = "", warning = "" } = this.parts.kernel;
+    if (shortfall !== this.#told.shortfall && shortfall !== "") log.error(shortfall);
+    if (warning !== this.#told.warning && warning !== "") log.warn(warning);
+    this.#told = { shortfall, warning };
+    status.trouble("rules", warning || undefined);
+    const failure = this.#blindness ?? (shortfall || undefined);
+    if (failure !== undefined) status.fails(failure);
     this.#tellConflicts(sync.state.problems.filter(({ code }) => code === "CONFLICT"));
     const problems = sync.state.problems.map(({ message }) => message).join("; ");
     if (problems !== this.#problems && problems !== "") log.debug(problems);
@@ -154,9 +171,6 @@ export class SyncPass {
       status.uplinksChanged();
       log.warn(`${text}; until now: ${before.uplinks.join(", ") || "no interface"}`);
     }
-    const odd = uplinks.filter((name) => !isPlain(name));
-    if (odd.length > 0 && status.backend.startsWith("iptables"))
-      log.warn(`${odd.join(", ")} cannot stand in a rule of iptables: what comes in there is not dropped`);
   }
 
   #tellConflicts(conflicts: Problem[]): void {

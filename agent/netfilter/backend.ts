@@ -18,6 +18,10 @@ export interface BindingCount {
 export interface Backend {
   /** For the log and the status: `nftables`, `iptables-nft` or `iptables-legacy`. */
   readonly name: string;
+  /** What the last write could not do while the rest of it is done, in sentences; the next write makes up for it. */
+  readonly shortfall?: string | undefined;
+  /** What of the last state this backend cannot do at all, although the addresses work. */
+  readonly warning?: string | undefined;
   /** Brings the kernel to this state. After a failure the next write is a whole one. @throws {CommandError} */
   write(state: DesiredState): Promise<void>;
   /**

@@ -5,7 +5,8 @@ import type { NodeFacts } from "../node.ts";
 import { ruleset } from "../ruleset/nftables.ts";
 import type { Backend } from "./backend.ts";
 import { type Command, CommandError, command } from "./command.ts";
-import { detectFlavour, IptablesBackend } from "./iptables.ts";
+import { detectFlavour } from "./flavour.ts";
+import { IptablesBackend } from "./iptables.ts";
 import { NftablesBackend } from "./nftables.ts";
 import { nodeTables, type Tables } from "./tables.ts";
 

@@ -1,56 +1,65 @@
 import { bindingName, type Claim, type DesiredState, familyOf, type Frontend } from "../desired.ts";
-import { isDefault, type Route, routesTo } from "../node.ts";
-import { chainPrefix, ownerName, removal, ruleset, type SegmentLength } from "../ruleset/iptables.ts";
-import { countKey, type Installation, nothing, parseListing } from "../ruleset/iptables-listing.ts";
+import { chainPrefix, ownerName } from "../ruleset/iptables-chains.ts";
+import { strangeUplinks } from "../ruleset/iptables-layout.ts";
+import { countKey, type Installation, nothing } from "../ruleset/iptables-listing.ts";
 import { families } from "../ruleset/objects.ts";
 import type { Family } from "../target.ts";
 import type { Backend, BindingCount } from "./backend.ts";
 import { type Command, CommandError, command } from "./command.ts";
-import { readRoutes } from "./node.ts";
-
-/** Which of the kernel's two machines iptables feeds: nf_tables, or the older one of its own. */
-export type Flavour = "nft" | "legacy";
-
-/** Makes the flavour of the node sure, and says why. */
-export interface FlavourChoice {
-  flavour: Flavour;
-  reason: string;
-}
-
-/** What a family's tables hold of ours, as far as we know. */
-interface Held {
-  /** The rules as text, as if there had been nothing before. */
-  wanted: string;
-  /** The rules as the kernel listed them right after they were written. */
-  rules: string;
-}
+import { any, each, title, uses } from "./families.ts";
+import { FamilyTables, type Held, unreadSentence } from "./iptables-family.ts";
+import type { Flavour, Look } from "./iptables-look.ts";
 
 interface Written {
   state: DesiredState;
   held: Map<Family, Held>;
+  /** Why a family is not as it should be. */
+  failures: Map<Family, Error>;
 }
-
-const tool = { ipv4: "iptables", ipv6: "ip6tables" } as const;
-
-/** Seconds to wait for iptables-legacy's lock: less than a command may take, so that the tool can say what it waited for. */
-const lockPatience = "4";
 
 /** The rules as chains of our own in iptables' tables mangle, filter and nat, each family's in one restore. */
 export class IptablesBackend implements Backend {
   readonly name: string;
+  readonly #tables: Record<Family, FamilyTables>;
   #written: Written | undefined;
   #writing = false;
+  /** What was looked at for `claims`, until `holds` has used it: one look answers both. */
+  #looks = new Map<Family, Look>();
 
   constructor(
     readonly flavour: Flavour,
     readonly run: Command = command,
   ) {
     this.name = `iptables-${flavour}`;
+    const tables = (family: Family) => new FamilyTables(flavour, family, run);
+    this.#tables = { ipv4: tables("ipv4"), ipv6: tables("ipv6") };
   }
 
-  /** Always the whole of it, but nothing where the kernel holds it already. */
+  get shortfall(): string | undefined {
+    if (this.#written === undefined) return undefined;
+    const { state, held, failures } = this.#written;
+    const failed = families.filter((family) => failures.has(family) && uses(state, family));
+    const sentences = failed.map((family) => {
+      const others = [...held.keys()].map((other) => title[other]).join();
+      return `the rules of ${title[family]} could not be brought up to date, those of ${others} are: ${failures.get(family)?.message}`;
+    });
+    const unread = [...held].flatMap(([family, { unread }]) =>
+      unread.map((chain) => unreadSentence(family, chain)),
+    );
+    return [...sentences, ...unread].join("; ") || undefined;
+  }
+
+  get warning(): string | undefined {
+    const names = this.#written === undefined ? [] : strangeUplinks(this.#written.state);
+    if (names.length === 0) return undefined;
+    const list = names.map((name) => JSON.stringify(name)).join(", ");
+    return `packets from outside are not kept from the magic IPs on ${list}: iptables takes letters of ASCII, digits and "_.@:-" in an interface's name`;
+  }
+
+  /** Always the whole of it, but nothing where the kernel holds it already. One family does not wait for the other. */
   async write(state: DesiredState): Promise<void> {
     this.#writing = true;
+    this.#looks.clear();
     await this.#write(state).finally(() => {
       this.#writing = false;
     });
@@ -60,27 +69,38 @@ export class IptablesBackend implements Backend {
     const before = this.#written;
     this.#written = undefined;
     const held = new Map<Family, Held>();
-    for (const family of families) {
-      const now = await this.#writeFamily(state, family, before);
+    const [, failures] = await each(async (family) => {
+      const last = before?.held.get(family);
+      const isClean = before !== undefined && last === undefined && !before.failures.has(family);
+      if (!uses(state, family) && isClean) return;
+      const now = await this.#tables[family].write(state, last);
       if (now !== undefined) held.set(family, now);
-    }
-    this.#written = { state, held };
+    });
+    const used = families.filter((family) => uses(state, family) || before?.held.has(family));
+    const failed = used.flatMap((family) => failures.get(family) ?? []);
+    const [first] = failed.length > 0 && failed.length === used.length ? failed : [];
+    if (first !== undefined) throw first;
+    this.#written = { state, held, failures };
   }
 
   /** A write that comes in between makes the answer worthless, and then it is no reason to write again. */
-  async holds(): Promise<boolean> {
+  async holds(suspect = false): Promise<boolean> {
     if (this.#writing) return true;
     const written = this.#written;
-    if (written === undefined) return false;
-    for (const [family, { rules }] of written.held) {
-      const now = await this.#installation(family, written.state.instance);
-      if (this.#writing || this.#written !== written) return true;
-      if (now.displaced || now.rules !== rules) {
-        this.#written = undefined;
-        return false;
-      }
-    }
-    return true;
+    if (written === undefined || this.shortfall !== undefined) return false;
+    const [, failures] = await each(async (family) => {
+      const held = written.held.get(family);
+      if (held === undefined || (!suspect && this.#tables[family].looker.resting !== undefined)) return;
+      const { installations } =
+        this.#looks.get(family) ?? (await this.#tables[family].looker.look(held.jumps));
+      this.#looks.delete(family);
+      if (this.#writing || this.#written !== written) return;
+      const now = installations.get(chainPrefix(written.state.instance)) ?? nothing;
+      if (now.displaced || now.rules !== held.rules) written.held.delete(family);
+    });
+    if (this.#writing || this.#written !== written) return true;
+    for (const failure of failures.values()) throw failure;
+    return families.every((family) => !uses(written.state, family) || written.held.has(family));
   }
 
   async claims(instance: string): Promise<Claim[]> {
@@ -94,7 +114,11 @@ export class IptablesBackend implements Backend {
     if (this.#written === undefined) return [];
     const { state, held } = this.#written;
     const listed = new Map<Family, Installation>();
-    for (const family of held.keys()) listed.set(family, await this.#installation(family, state.instance));
+    for (const [family, { jumps }] of held) {
+      const looker = this.#tables[family].looker;
+      const { installations } = looker.resting ?? (await looker.look(jumps));
+      listed.set(family, installations.get(chainPrefix(state.instance)) ?? nothing);
+    }
     return state.bindings.map((binding) => {
       const name = bindingName(binding);
       const counts = listed.get(familyOf(binding.ipAddress))?.counts;
@@ -113,132 +137,65 @@ export class IptablesBackend implements Backend {
     return undefined;
   }
 
+  /** One whose rules that say its name are gone is known by the start of its chains' names. */
   async instances(): Promise<string[]> {
-    const names = (await this.#installations()).flatMap(({ instance }) => instance ?? []);
-    return [...new Set(names)].toSorted();
+    const [looks] = await this.#everywhere();
+    const names = new Map<string, string>();
+    for (const { installations } of looks)
+      for (const [prefix, { instance }] of installations)
+        names.set(prefix, instance ?? names.get(prefix) ?? prefix);
+    return [...new Set(names.values())].toSorted();
   }
 
   async frontends(instance: string): Promise<Frontend[]> {
-    const all: Frontend[] = [];
-    for (const family of families) all.push(...(await this.#installation(family, instance)).frontends);
-    return all;
+    const [looks] = await this.#everywhere();
+    return looks.flatMap(({ installations }) => installations.get(prefixOf(instance))?.frontends ?? []);
   }
 
   async remove(instance: string): Promise<Frontend[] | undefined> {
     if (this.#written?.state.instance === instance) this.#written = undefined;
-    const gone: Frontend[] = [];
-    let found = false;
-    for (const family of families) {
-      const present = await this.#installation(family, instance);
-      if (present.rules === "") continue;
-      await this.#restore(family, removal(present));
-      found = true;
-      gone.push(...present.frontends);
+    const [gone, failures] = await each((family) => this.#tables[family].remove(prefixOf(instance)));
+    for (const [family, failure] of failures) {
+      if (failures.size === families.length) throw failure;
+      if (await this.#lacks(family, failure)) continue;
+      throw new Error(`the rules of ${title[family]} may stay: ${failure.message}`, { cause: failure });
     }
-    return found ? gone : undefined;
+    return gone.every((frontends) => frontends === undefined) ? undefined : gone.flatMap((all) => all ?? []);
   }
 
-  /** What the family's tables hold afterwards; undefined when that is nothing. */
-  async #writeFamily(
-    state: DesiredState,
-    family: Family,
-    before: Written | undefined,
-  ): Promise<Held | undefined> {
-    const held = before?.held.get(family);
-    const used = state.bindings.some(({ ipAddress }) => familyOf(ipAddress) === family);
-    if (!used && before !== undefined && held === undefined) return undefined;
-    const present = await this.#installation(family, state.instance);
-    if (!used) {
-      if (present.rules !== "") await this.#restore(family, removal(present));
-      return undefined;
-    }
-    const segment = await this.#segments(state, family);
-    const wanted = ruleset(state, family, segment);
-    if (held?.wanted === wanted && held.rules === present.rules && !present.displaced) return held;
-    await this.#restore(family, ruleset(state, family, segment, present));
-    const { rules } = await this.#installation(family, state.instance);
-    // A tool may say that it works and not do so, and somebody may have been faster than the look.
-    if (count(rules, /^[^:]/gm) !== count(wanted, /^(\[\d+:\d+\] )?-[AI] /gm))
-      throw new Error(`${tool[family]}-${this.flavour} lists other rules than were just written`);
-    return { wanted, rules };
+  /** Whether a family cannot have rules of ours because its tool is not installed, or the kernel does not know it. */
+  async #lacks(family: Family, failure: Error): Promise<boolean> {
+    if (failure instanceof CommandError && failure.fault === "MISSING") return true;
+    if (family === "ipv4") return false;
+    return await this.run("cat", ["/proc/net/if_inet6"]).then(
+      () => false,
+      () => true,
+    );
   }
 
-  /** What the pods of a bridge have in common, where it matters. Read by a command, which sees the node's own network. */
-  async #segments(state: DesiredState, family: Family): Promise<SegmentLength> {
-    if (state.masquerade[family] !== "bridged") return () => undefined;
-    const routes = await readRoutes((path) => this.run("cat", [path]).catch(() => undefined));
-    return (podIp) => segmentLength(podIp, routes);
-  }
-
-  async #restore(family: Family, text: string): Promise<void> {
-    const args = ["--noflush", "--counters", "-w", lockPatience];
-    await this.run(`${tool[family]}-${this.flavour}-restore`, args, text);
-  }
-
-  async #installation(family: Family, instance: string): Promise<Installation> {
-    return parseListing(await this.#save(family)).get(chainPrefix(instance)) ?? nothing;
-  }
-
+  /** What all installations have. A family that cannot be looked at says nothing of the other. */
   async #installations(): Promise<Installation[]> {
-    const found: Installation[] = [];
-    for (const family of families) found.push(...parseListing(await this.#save(family)).values());
-    return found;
+    const written = this.#written;
+    const [looks] = await any(async (family) => {
+      const looker = this.#tables[family].looker;
+      if (looker.resting !== undefined) return looker.resting;
+      const look = await looker.look(written?.held.get(family)?.jumps);
+      if (!this.#writing && this.#written === written) this.#looks.set(family, look);
+      return look;
+    });
+    return looks.flatMap(({ installations }) => [...installations.values()]);
   }
 
-  /** All tables at once: to name one would make iptables-legacy load its module. */
-  async #save(family: Family): Promise<string> {
-    return await this.run(`${tool[family]}-${this.flavour}-save`, ["--counters"]);
+  #everywhere(): Promise<[Look[], Map<Family, Error>]> {
+    return any((family) => this.#tables[family].looker.lookEverywhere());
   }
 }
 
-/** Kubernetes' own chains; KUBE-IPTABLES-HINT is kubelet's word for which flavour the node uses (KEP-3178). */
-const kubernetesChains = /^:KUBE-/m;
-
-/**
- * The flavour that the node's Kubernetes uses, so that all rules are in one order. iptables-legacy is not asked unless
- * it is in use, for the question would load its kernel modules.
- */
-export async function detectFlavour(run: Command = command): Promise<FlavourChoice> {
-  try {
-    if (await hasKubernetes(run, "nft"))
-      return { flavour: "nft", reason: "Kubernetes' chains are in iptables-nft" };
-  } catch (error) {
-    if (!(error instanceof CommandError) || /permission denied|not permitted/i.test(error.stderr))
-      throw error;
-    return { flavour: "legacy", reason: `iptables-nft does not work on this node: ${error.message}` };
-  }
-  const legacyTables = await run("cat", ["/proc/net/ip_tables_names"]).catch(() => "");
-  if (legacyTables !== "" && (await hasKubernetes(run, "legacy")))
-    return { flavour: "legacy", reason: "Kubernetes' chains are in iptables-legacy" };
-  return {
-    flavour: "nft",
-    reason: "the kernel has nf_tables, and Kubernetes has no chains in iptables-legacy",
-  };
-}
-
-async function hasKubernetes(run: Command, flavour: Flavour): Promise<boolean> {
-  for (const family of families) {
-    if (kubernetesChains.test(await run(`${tool[family]}-${flavour}-save`, []))) return true;
-  }
-  return false;
-}
-
-function count(text: string, line: RegExp): number {
-  return text.match(line)?.length ?? 0;
+/** Where the rules that say an installation's name are gone, it goes by the start of its chains' names. */
+function prefixOf(instance: string): string {
+  return /^MAGICIP-[0-9a-f]{8}$/.test(instance) ? instance : chainPrefix(instance);
 }
 
 function sum(a: BindingCount["traffic"], b: BindingCount["traffic"]): BindingCount["traffic"] {
   return { packets: a.packets + b.packets, bytes: a.bytes + b.bytes };
-}
-
-/**
- * A pod on a bridge is reached by the route of the bridge's network; one with a veth of its own (Calico, the AWS VPC CNI)
- * by a route of its own, and it has no neighbours.
- */
-function segmentLength(podIp: string, routes: Route[]): number | undefined {
-  const [route] = routesTo(podIp, routes);
-  const alone = familyOf(podIp) === "ipv4" ? 32 : 128;
-  if (route === undefined || route.kind !== "unicast" || isDefault(route) || route.bits === alone)
-    return undefined;
-  return route.bits;
 }

@@ -7,6 +7,12 @@ export interface Counted {
   bytes: number;
 }
 
+/** A chain of iptables' own, or of ours. */
+export interface HeldChain {
+  table: string;
+  name: string;
+}
+
 /** A rule of ours in one of iptables' own chains. */
 export interface HeldJump {
   table: string;
@@ -19,7 +25,7 @@ export interface HeldJump {
 export interface Installation {
   /** Undefined when somebody took away the rules that say it. */
   instance: string | undefined;
-  chains: { table: string; name: string }[];
+  chains: HeldChain[];
   jumps: HeldJump[];
   /** Whether a rule of somebody else stands before one of ours in iptables' own chains. */
   displaced: boolean;
@@ -38,7 +44,7 @@ export const nothing: Installation = {
 };
 
 /** What chains are for; a name is `MAGICIP-<instance's hash>-<role>`, and `-<number>` for the part of one magic IP. */
-export type Role = "COUNT" | "GUARD" | "REFUSE" | "LIVE" | "DNAT" | "MASQ";
+export type Role = "FORGED" | "COUNT" | "GUARD" | "REFUSE" | "LIVE" | "DNAT" | "MASQ";
 
 /** The start of the comment that tells whose chain it is. */
 export const ownerMark = "magic-ip:";

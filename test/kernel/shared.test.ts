@@ -34,7 +34,7 @@ const open = dualStack(
 
 /** An agent's pass: what others have is known since the last look. */
 async function pass(config: Config, pods: Pod[]): Promise<void> {
-  const backend = makeBackend("nftables", scene.node.command);
+  const backend = makeBackend("nftables", scene.node.command, scene.node.tables);
   const claims = await backend.claims(config.instance);
   await backend.write(desired(config, scene.node.facts, pods, claims));
 }

@@ -1,0 +1,67 @@
+import { baseChains } from "../ruleset/iptables-question.ts";
+import { families } from "../ruleset/objects.ts";
+import type { Family } from "../target.ts";
+import { type Command, CommandError, command } from "./command.ts";
+import { ask, type Flavour, tool } from "./iptables-look.ts";
+
+/** Makes the flavour of the node sure, and says why. */
+export interface FlavourChoice {
+  flavour: Flavour;
+  reason: string;
+}
+
+/** Where kubelet says which flavour the node uses (KEP-3178), and where it watches for a flush. */
+const marks = ["KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY"];
+
+/**
+ * The flavour that the node's Kubernetes uses, so that all rules are in one order. iptables-legacy is not asked unless
+ * it is in use, for the question would load its kernel modules. What one family's tool cannot do says nothing of the other.
+ */
+export async function detectFlavour(run: Command = command): Promise<FlavourChoice> {
+  const faults: CommandError[] = [];
+  for (const family of families) {
+    try {
+      if (await inNft(run, family))
+        return { flavour: "nft", reason: "Kubernetes' chains are in iptables-nft" };
+    } catch (error) {
+      if (!(error instanceof CommandError) || /permission denied|not permitted/i.test(error.stderr))
+        throw error;
+      faults.push(error);
+    }
+  }
+  const [fault] = faults;
+  if (fault !== undefined && faults.length === families.length)
+    return { flavour: "legacy", reason: `iptables-nft does not work on this node: ${fault.message}` };
+  for (const family of families) {
+    if (await inLegacy(run, family))
+      return { flavour: "legacy", reason: "Kubernetes' chains are in iptables-legacy" };
+  }
+  return {
+    flavour: "nft",
+    reason: "the kernel has nf_tables, and Kubernetes has no chains in iptables-legacy",
+  };
+}
+
+/** Kubelet's marks, or jumps to kube-proxy's chains. */
+async function inNft(run: Command, family: Family): Promise<boolean> {
+  const keep = () => (line: string) => /^-[PN] | -[jg] KUBE-/.test(line);
+  const { listing } = await ask(run, family, baseChains, { keep });
+  if (/ -[jg] KUBE-/.test(listing)) return true;
+  const chains = marks.map((name) => ({ table: "mangle", name }));
+  return (await ask(run, family, chains, { keep })).listing !== "";
+}
+
+/** Table by table, the small ones first: to read kube-proxy's nat can take more memory than there is. */
+async function inLegacy(run: Command, family: Family): Promise<boolean> {
+  const names = family === "ipv4" ? "/proc/net/ip_tables_names" : "/proc/net/ip6_tables_names";
+  const tables = (await run("cat", [names]).catch(() => "")).split("\n");
+  for (const table of ["mangle", "filter", "nat"].filter((name) => tables.includes(name))) {
+    const keep = (line: string) => line.startsWith(":KUBE-");
+    try {
+      if ((await run(`${tool[family]}-legacy-save`, ["-t", table], undefined, keep)) !== "") return true;
+    } catch (error) {
+      if (family === "ipv4" || !(error instanceof CommandError)) throw error;
+    }
+  }
+  return false;
+}

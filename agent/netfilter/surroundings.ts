@@ -1,0 +1,40 @@
+import { type DesiredState, familyOf } from "../desired.ts";
+import { isDefault, type Route, routesTo } from "../node.ts";
+import type { SegmentLength, Surroundings } from "../ruleset/iptables-chains.ts";
+import type { Family } from "../target.ts";
+import type { Command } from "./command.ts";
+import { readRoutes } from "./node.ts";
+
+/** What of the node a family's rules depend on. Read by commands, which see the node's own network. */
+export async function readSurroundings(
+  run: Command,
+  state: DesiredState,
+  family: Family,
+): Promise<Surroundings> {
+  const read = (path: string) => run("cat", [path]).catch(() => undefined);
+  const tcpLoose = (await read("/proc/sys/net/netfilter/nf_conntrack_tcp_loose"))?.trim() !== "0";
+  return { tcpLoose, segmentLength: await segments(state, family, read) };
+}
+
+/** What the pods of a bridge have in common, where it matters. */
+async function segments(
+  state: DesiredState,
+  family: Family,
+  read: (path: string) => Promise<string | undefined>,
+): Promise<SegmentLength> {
+  if (state.masquerade[family] !== "bridged") return () => undefined;
+  const routes = await readRoutes(read);
+  return (podIp) => segmentLength(podIp, routes);
+}
+
+/**
+ * A pod on a bridge is reached by the route of the bridge's network; one with a veth of its own (Calico, the AWS VPC CNI)
+ * by a route of its own, and it has no neighbours.
+ */
+function segmentLength(podIp: string, routes: Route[]): number | undefined {
+  const [route] = routesTo(podIp, routes);
+  const alone = familyOf(podIp) === "ipv4" ? 32 : 128;
+  if (route === undefined || route.kind !== "unicast" || isDefault(route) || route.bits === alone)
+    return undefined;
+  return route.bits;
+}
