@@ -142,7 +142,7 @@ async function keepInStep(agent: AgentParts, { status, before }: Start, signal: 
   const inspections = createSchedule(async () => {
     const sees = await sync.inspect();
     // What failed here is mostly what the examination then found, too.
-    if (sees && !looks.kernel) checks.trigger();
+    if ((sees && !looks.kernel) || examination.isDue) checks.trigger();
     looks.kernel = sees;
     rules.trigger();
     return sees;

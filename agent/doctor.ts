@@ -1,5 +1,6 @@
 import { checks } from "./checks.ts";
 import type { Config } from "./config.ts";
+import type { Cilium } from "./dataplane.ts";
 import type { Dialed } from "./conditions.ts";
 import type { DroppingChain } from "./dropping.ts";
 import type { CommandFault } from "./netfilter/command.ts";
@@ -33,6 +34,8 @@ export interface Survey {
   bridgeNetfilter: NodeFacts["bridgeNetfilter"];
   conntrackTable: { count: number; maximum: number } | undefined;
   interfaces: string[];
+  /** Undefined: it does not run here; `unknown`: its rules could not be read. */
+  cilium: Cilium | "unknown" | undefined;
   routes: Route[];
   /** The links, and where the pods that serve are; undefined: it could not be read. */
   network: Network | undefined;

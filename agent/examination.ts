@@ -14,13 +14,24 @@ export interface ExaminationParts {
 /** A look takes at most one in so many parts of the time: others' rules decide how long it takes. */
 const share = 20;
 
+/** The same while the node is unfit: a node that starts is unfit until its network is there, and pods wait for it. */
+const unfitShare = 10;
+
 /** The look at what on the node would make traffic fail although the rules are right, at the start and now and then. */
 export class Examination {
   #told = new Set<string>();
   /** Before then nothing is looked at again. */
   #rest = 0;
+  /** When another look may find that what keeps the addresses from working is gone; undefined: nothing does. */
+  #again: number | undefined;
 
   constructor(readonly parts: ExaminationParts) {}
+
+  /** Whether the node was unfit, and should be looked at again soon. */
+  get isDue(): boolean {
+    const { now = () => performance.now() } = this.parts;
+    return this.#again !== undefined && now() >= this.#again;
+  }
 
   /** Whether the node could be looked at. What keeps the addresses from working is looked at again without a rest. */
   async run(): Promise<boolean> {
@@ -30,7 +41,9 @@ export class Examination {
     try {
       const findings = await examine();
       const isFit = findings.every(({ severity }) => severity !== "fail");
-      this.#rest = isFit ? started + share * (now() - started) : 0;
+      const took = now() - started;
+      this.#rest = isFit ? started + share * took : 0;
+      this.#again = isFit ? undefined : started + unfitShare * took;
       const of = (severity: Finding["severity"]) =>
         findings.filter((finding) => finding.severity === severity).map(sentence);
       status.found(findings);

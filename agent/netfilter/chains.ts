@@ -19,6 +19,8 @@ export interface ForeignChains {
   known: Set<string>;
   /** How many chains each table has, by `family name`. */
   sizes: Map<string, number>;
+  /** Whether the names could not be read. */
+  unread: boolean;
 }
 
 /** Names that the doctor asks for or that tell whose a table is. A firewall has few such chains. */
@@ -32,6 +34,7 @@ const ours = /^inet magic-ip-/;
 
 /** Reads the names of all chains, line by line: beside 96,000 rules of kube-proxy the listing has 1.4 MB. */
 export async function readChains(reader: Reader): Promise<ForeignChains> {
+  const before = reader.unreadable.length;
   const collected = chainCollector();
   await reader.lines(
     "the names of all chains",
@@ -39,11 +42,11 @@ export async function readChains(reader: Reader): Promise<ForeignChains> {
     ["--numeric-priority", "list", "chains"],
     collected.take,
   );
-  return collected.chains;
+  return { ...collected.chains, unread: reader.unreadable.length > before };
 }
 
 export function chainCollector(): { chains: ForeignChains; take: (line: string) => false } {
-  const chains: ForeignChains = { base: [], known: new Set(), sizes: new Map() };
+  const chains: ForeignChains = { base: [], known: new Set(), sizes: new Map(), unread: false };
   let table = "";
   let name = "";
   const take = (line: string): false => {

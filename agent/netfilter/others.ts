@@ -2,17 +2,19 @@ import type { Survey } from "../doctor.ts";
 import { droppedBy, type DroppingChain, ownerOf } from "../dropping.ts";
 import { earlyRules, effectsAt } from "../untracked.ts";
 import { type BaseChain, type ForeignChains, readChains, readRules } from "./chains.ts";
+import { readCilium } from "./cilium.ts";
 import { readLegacy } from "./legacy.ts";
 import type { Read } from "./node.ts";
 import type { Reader } from "./reader.ts";
 import { readServices } from "./services.ts";
 
 /** What of others' rules decides on packets to a magic IP. */
-export type OthersRules = Pick<Survey, "dropping" | "early" | "services">;
+export type OthersRules = Pick<Survey, "dropping" | "early" | "services" | "cilium">;
 
 /** What is asked for. */
 export interface Question {
   ipAddresses: string[];
+  interfaces: string[];
   /** The priority of the chain that translates the magic IPs: a nat chain before it takes them first. */
   priority: number;
 }
@@ -29,6 +31,7 @@ export async function readOthersRules(reader: Reader, read: Read, question: Ques
   const ipv4 = await readLegacy(reader, read, "ip", question.ipAddresses);
   const ipv6 = await readLegacy(reader, read, "ip6", question.ipAddresses);
   return {
+    cilium: await readCilium(reader, read, question.interfaces, chains),
     dropping: [...rules.dropping, ...ipv4.dropping, ...ipv6.dropping],
     early: [...rules.early, ...ipv4.early, ...ipv6.early],
     services: [...services, ...ipv4.services, ...ipv6.services],

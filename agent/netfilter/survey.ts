@@ -25,7 +25,9 @@ export async function surveyNode(
     readSwitches(read),
     readNetwork(command, podIps).catch(() => undefined),
   ]);
-  const rules = nft.works ? await readOthersRules(reader, read, questionOf(scope)) : noRules;
+  const rules = nft.works
+    ? await readOthersRules(reader, read, questionOf(scope, switches))
+    : noRulesOf(switches);
   return {
     nft,
     conntrack,
@@ -38,14 +40,19 @@ export async function surveyNode(
 }
 
 /** nftables translates at -110, before kube-proxy and iptables; iptables' own chains are at -100. */
-function questionOf({ dialed, backend }: Scope): Question {
+function questionOf({ dialed, backend }: Scope, { interfaces }: Switches): Question {
   return {
+    interfaces,
     ipAddresses: dialed.map(({ ipAddress }) => ipAddress),
     priority: backend === "iptables" ? -100 : -110,
   };
 }
 
-const noRules: OthersRules = { dropping: [], early: [], services: [] };
+/** What is told where nft cannot be used. */
+function noRulesOf({ interfaces }: Switches): OthersRules {
+  const cilium = interfaces.includes("cilium_host") ? "unknown" : undefined;
+  return { dropping: [], early: [], services: [], cilium };
+}
 
 type Switches = Omit<Survey, "nft" | "conntrack" | "iptables" | "network" | keyof OthersRules | "unreadable">;
 

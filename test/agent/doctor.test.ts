@@ -101,6 +101,51 @@ describe("a node without IPv6", () => {
   });
 });
 
+describe("Cilium", () => {
+  const both = { ipv4: true, ipv6: true };
+  const neither = { ipv4: false, ipv6: false };
+  const fails = "fail CILIUM_REPLACES_KUBE_PROXY";
+
+  it.each([
+    ["kube-proxy, iptables masquerade", false, both, true, "auto", ["info CILIUM"]],
+    ["replacement, eBPF host routing", true, neither, false, "auto", [fails]],
+    ["replacement, eBPF host routing", true, neither, false, "always", [fails]],
+    ["replacement, legacy host routing", true, neither, true, "auto", [fails]],
+    ["replacement, legacy host routing", true, neither, true, "always", ["warn CILIUM"]],
+    ["replacement, iptables masquerade", true, both, true, "auto", [fails]],
+    ["replacement, iptables masquerade", true, both, false, "always", ["warn CILIUM"]],
+    ["kube-proxy, no masquerade", false, neither, true, "auto", ["fail CILIUM_PASSES_BY"]],
+    ["kube-proxy, IPv6 not masqueraded", false, { ipv4: true, ipv6: false }, true, "auto", ["info CILIUM"]],
+  ] as const)(
+    "with %s (%s, %j, forwards %s), masquerade %s",
+    (_, replacesKubeProxy, masquerades, forwards, masquerade, expected) => {
+      const cilium = { replacesKubeProxy, masquerades, forwards };
+      expect(codes({ cilium }, { ...config(), masquerade })).toEqual(expected);
+    },
+  );
+
+  it("is judged for each family, and doubtful where its rules cannot be read", () => {
+    const cilium = { replacesKubeProxy: false, masquerades: { ipv4: true, ipv6: false }, forwards: true };
+    const addresses = [address({ ipAddress: "169.254.210.210", ipv6Address: "fd00:210::210" })];
+    const found = findings(config({ addresses, hostClients: false }), survey({ cilium }));
+    expect(found.map(({ severity, message }) => [severity, /169\.254\.210\.210/.test(message)])).toEqual([
+      ["fail", false],
+      ["info", true],
+    ]);
+    expect(codes({ cilium: "unknown" })).toEqual(["warn CILIUM"]);
+  });
+
+  it("has the remedy that was tried, and it leads to what the node is not unfit for", () => {
+    const cilium = { replacesKubeProxy: true, masquerades: neither, forwards: false };
+    const [finding] = findings(config(), survey({ cilium }));
+    expect(finding?.remedy).toMatch(
+      /^Cilium's Helm value bpf\.hostLegacyRouting=true and masquerade: always /,
+    );
+    const after = { cilium: { ...cilium, forwards: true } };
+    expect(codes(after, { ...config(), masquerade: "always" })).toEqual(["warn CILIUM"]);
+  });
+});
+
 describe("the report", () => {
   it("has the worst first, each with its remedy, and ends with the verdict", () => {
     const { text, ok } = report(
@@ -108,7 +153,7 @@ describe("the report", () => {
       survey({
         forwarding: { ipv4: false, ipv6: false },
         bridgeNetfilter: { ipv4: false, ipv6: false },
-        interfaces: ["cilium_host"],
+        interfaces: ["ovn-k8s-mp0"],
       }),
     );
     expect(ok).toBe(false);
@@ -116,8 +161,8 @@ describe("the report", () => {
     expect(lines.map((line) => line.slice(0, 12).trim())).toEqual([
       "fail  FORWAR",
       "→ sysc",
-      "warn  CILIUM",
-      "→ cili",
+      "warn  OPEN_V",
+      "→ call",
       "info  BRIDGE",
       "→ to k",
       "this node ca",
@@ -127,7 +172,7 @@ describe("the report", () => {
   });
 
   it("is a success with warnings, and says that there are some", () => {
-    const { text, ok } = report(config(), survey({ interfaces: ["cilium_host"] }));
+    const { text, ok } = report(config(), survey({ interfaces: ["antrea-gw0"] }));
     expect(ok).toBe(true);
     expect(text).toMatch(/\nthis node can serve 169\.254\.210\.210; 1 to look at\n$/);
   });

@@ -37,7 +37,11 @@ it("a long look makes the next one later, but not where something keeps the addr
   findings = [finding("fail")];
   expect(await looksAt(160)).toBe(3);
   expect(status.report().reasons).toContain("fail");
+  expect(examination.isDue).toBe(false);
+  time = 200_000;
+  expect(examination.isDue).toBe(true);
   findings = [];
   expect(await looksAt(165)).toBe(4);
+  expect(examination.isDue).toBe(false);
   expect(status.report().reasons).not.toContain("fail");
 });

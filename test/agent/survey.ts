@@ -14,6 +14,7 @@ export function survey(changes: Partial<Survey> = {}): Survey {
     bridgeNetfilter: { ipv4: true, ipv6: true },
     conntrackTable: { count: 10, maximum: 1000 },
     interfaces: ["lo", "eth0"],
+    cilium: undefined,
     routes: parseIpv4Routes("\neth0 00000000 010200C0 0003 0 0 0 00000000 0 0 0", true),
     network: { links: [], pods: [], diversions: [] },
     addresses: [],

@@ -207,18 +207,6 @@ describe("a rule that exempts packets from conntrack", () => {
   });
 });
 
-describe("an eBPF data plane", () => {
-  it.each([
-    ["cilium_host", "CILIUM", "bpf.hostLegacyRouting=true"],
-    ["bpfin.cali", "CALICO_EBPF", "linuxDataplane"],
-  ])("with the interface %s is told, with the way out", async (link, code, remedy) => {
-    await sh(`ip link add ${link} type bridge`);
-    expect(await found()).toMatchObject([
-      { code, severity: "warn", remedy: expect.stringContaining(remedy) },
-    ]);
-  });
-});
-
 describe("an address that somebody has already", () => {
   it.each([
     [
