@@ -63,6 +63,9 @@ const examinationIntervals = { minimum: 5_000, maximum: 60_000, retry: 5_000 };
 /** Milliseconds: an API server that starts may refuse, or not answer, what it then allows. */
 const permissionIntervals = { minimum: 5_000, maximum: 1_800_000, retry: 5_000 };
 
+/** Milliseconds between two signs for other installations that this one's rules have an agent. */
+const leaseIntervals = { minimum: 60_000, maximum: 60_000, retry: 5_000 };
+
 /**
  * Keeps the node's magic IPs in step until the signal aborts. Nothing in the kernel is touched before every selector
  * was listed once, and nothing is removed at the end unless the whole installation goes.
@@ -152,8 +155,11 @@ async function keepInStep(agent: AgentParts, { status, before }: Start, signal: 
   if (heard !== undefined) status.hears(() => heard.call(pods));
   const ipAddresses = config.addresses.flatMap(({ ipAddresses }) => ipAddresses).join(", ");
   log.info(`watching pods on node ${nodeName} for ${ipAddresses}`);
-  checks.trigger();
-  inspections.trigger();
+  const leases = createSchedule(async () => {
+    await backend.refresh?.(config.instance);
+    return true;
+  }, leaseIntervals);
+  for (const schedule of [checks, inspections, leases]) schedule.trigger();
   const suspect = () => {
     sync.suspect();
     inspections.trigger();
@@ -167,7 +173,7 @@ async function keepInStep(agent: AgentParts, { status, before }: Start, signal: 
 
   await aborted(signal);
   await Promise.all([monitoring, startup]);
-  await Promise.all([rules, inspections, flows, checks].map((schedule) => schedule.stop()));
+  await Promise.all([rules, inspections, flows, checks, leases].map((schedule) => schedule.stop()));
 }
 
 function podListener(changed: () => void, status: Status, log: Logger): PodListener {

@@ -32,6 +32,8 @@ export interface LivePair {
 /** A binding of another installation on this node. */
 export interface Claim extends Frontend {
   instance: string;
+  /** What the agent that keeps it changes every minute; undefined where that is not known. */
+  lease?: string | undefined;
 }
 
 /** A reason why a binding is missing or doubtful. */
@@ -167,6 +169,13 @@ function newAnswer(address: Address, matching: Pod[]): Answer {
   };
 }
 
+/** All that a configuration asks for, whatever the node and its pods are. */
+export function frontendsOf({ addresses }: Config): Frontend[] {
+  return addresses.flatMap((address) =>
+    address.ipAddresses.flatMap((ipAddress) => frontends(address, ipAddress).map(({ frontend }) => frontend)),
+  );
+}
+
 function frontends(address: Address, ipAddress: string): { frontend: Frontend; port: Port | undefined }[] {
   if (address.ports.length === 0) {
     return [{ frontend: { ipAddress, protocol: undefined, port: 0, endPort: 65535 }, port: undefined }];
@@ -213,7 +222,7 @@ function conflictsOf(bindings: Binding[], claims: Claim[]): Problem[] {
     const claim = byIp.get(binding.ipAddress)?.find((other) => overlap(binding, other));
     if (claim === undefined) return [];
     const name = bindingName(binding);
-    const message = `${name} belongs to the installation ${claim.instance} on this node, which has ${bindingName(claim)}: it keeps it until it gives it up`;
+    const message = `${name} belongs to the installation ${claim.instance} on this node, which has ${bindingName(claim)}: it keeps it until it gives it up; if it is installed no more, run "cleanup --instance ${claim.instance}" on the node`;
     return [{ code: "CONFLICT", binding: name, message }];
   });
 }

@@ -23,8 +23,8 @@ export interface Endpoints {
   retry?: number;
 }
 
-/** Milliseconds that an answer serves whoever asks: metrics ask the kernel, a report of many bindings is long. */
-const freshness = { metrics: 1_000, report: 100 };
+/** Milliseconds that an answer serves whoever asks: the kernel's counters cost a tool's run, a report of many bindings is long. */
+const freshness = { counts: 1_000, report: 50 };
 
 /**
  * Serves `/livez` (the process answers), `/readyz` (200 when ready, else 503; the body says why, and what each binding
@@ -33,7 +33,7 @@ const freshness = { metrics: 1_000, report: 100 };
  */
 export async function serveHealth(endpoints: Endpoints, signal: AbortSignal): Promise<void> {
   const { port, source, trouble, failed, retry = 1_000 } = endpoints;
-  const metrics = reused(() => metricsAnswer(source), freshness.metrics);
+  const metrics = metricsOf(source);
   const readiness = reused(async () => readinessAnswer(source.report()), freshness.report);
   const answer = async (path: string): Promise<Answer> => {
     if (path === "/livez") return plain(200, "ok\n");
@@ -52,7 +52,7 @@ export async function serveHealth(endpoints: Endpoints, signal: AbortSignal): Pr
  */
 export async function serveMetrics(endpoints: Endpoints, signal: AbortSignal): Promise<void> {
   const { port, source, trouble, failed, retry = 10_000 } = endpoints;
-  const metrics = reused(() => metricsAnswer(source), freshness.metrics);
+  const metrics = metricsOf(source);
   const answer = async (path: string): Promise<Answer> =>
     path === "/metrics" ? await metrics() : plain(404, "/metrics\n");
   const opened = () => trouble(undefined);
@@ -95,8 +95,11 @@ function readinessAnswer(report: Report): Answer {
 }
 
 /** The kernel's counters are left out while they cannot be read; the report says why. */
-async function metricsAnswer(source: HealthSource): Promise<Answer> {
-  const counts = await source.counts().catch((): BindingCount[] => []);
-  const body = Buffer.from(metricsText(source.report(), counts, source.version));
-  return { status: 200, type: "text/plain; version=0.0.4", body };
+function metricsOf(source: HealthSource): () => Promise<Answer> {
+  const counts = reused(() => source.counts().catch((): BindingCount[] => []), freshness.counts);
+  return reused(async () => {
+    const counted = await counts();
+    const text = metricsText(source.report(), counted, source.version);
+    return { status: 200, type: "text/plain; version=0.0.4", body: Buffer.from(text) };
+  }, freshness.report);
 }

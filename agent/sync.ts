@@ -1,10 +1,11 @@
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import { type Ending, endFlowsTo } from "./cleanup.ts";
-import type { Claim, DesiredState, Frontend, Problem } from "./desired.ts";
+import { type Claim, type DesiredState, type Frontend, frontendsOf, type Problem } from "./desired.ts";
 import type { NodeFacts } from "./node.ts";
 import type { PodSource } from "./pods.ts";
 import { endStaleFlows, reconcile, type Rules, type Sync } from "./reconcile.ts";
+import { Rivals } from "./rivals.ts";
 import type { Status } from "./status.ts";
 
 /** The rules, and what else of the node the sync looks at now and then. */
@@ -16,6 +17,8 @@ export interface Kernel extends Rules {
   readonly shortfall?: string | undefined;
   /** What it cannot do at all of the last state, although the addresses work. */
   readonly warning?: string | undefined;
+  /** Takes an installation's rules away. */
+  remove(instance: string): Promise<unknown>;
 }
 
 /** What the last look at the node found. */
@@ -35,6 +38,8 @@ export interface SyncParts {
   conflict(problem: Problem): void;
   status: Status;
   log: Logger;
+  /** Milliseconds; tests bring their own. */
+  now?(): number;
 }
 
 /** The sync of the rules, with what one has to remember for the next. */
@@ -49,6 +54,7 @@ export class SyncPass {
   #suspect = false;
   /** Why the last look at the node failed: as long as nobody can tell what the kernel holds, it cannot be relied on. */
   #blindness: string | undefined;
+  readonly #rivals = new Rivals();
   #problems = "";
   /** What was said of the kernel's shortfall and warning. */
   #told = { shortfall: "", warning: "" };
@@ -134,11 +140,27 @@ export class SyncPass {
     const { kernel, config, nodeFacts } = this.parts;
     const suspect = this.#suspect;
     this.#suspect = false;
-    const [node, claims] = await Promise.all([nodeFacts(podIps), kernel.claims(config.instance)]);
+    const now = this.parts.now?.() ?? performance.now();
+    const [node, seen] = await Promise.all([nodeFacts(podIps), kernel.claims(config.instance)]);
+    this.#rivals.look(seen, now);
+    await this.#removeAbandoned(now);
+    const { claims } = this.#rivals;
     const intact = this.state === undefined || (await kernel.holds(suspect));
     this.#tellOutside(this.#inspection?.node, node);
     this.#inspection = { node, claims, intact };
     this.#settle = true;
+  }
+
+  /** Of an installation that was renamed, for one: nobody would ever give up what it has. */
+  async #removeAbandoned(now: number): Promise<void> {
+    const { kernel, config, log } = this.parts;
+    for (const instance of this.#rivals.abandoned(frontendsOf(config), now)) {
+      await kernel.remove(instance);
+      this.#rivals.forget(instance);
+      log.warn(
+        `the rules of the installation ${instance}, which nobody kept for 5 minutes, are removed: this one has their IPs`,
+      );
+    }
   }
 
   #tell(sync: Sync, seconds: number): void {

@@ -36,6 +36,8 @@ export interface Backend {
   counts(): Promise<BindingCount[]>;
   /** When the installation's rules were last written, in seconds since 1970; undefined when that is not known. @throws {CommandError} */
   writeTime(instance: string): Promise<number | undefined>;
+  /** A sign that an agent keeps the installation's rules, for others that want what they are for; absent where there is no place for it. @throws {CommandError} */
+  refresh?(instance: string): Promise<void>;
   /** The installations that have rules on this node. @throws {CommandError} */
   instances(): Promise<string[]>;
   /** What an installation's rules are for, whoever wrote them. @throws {CommandError} */

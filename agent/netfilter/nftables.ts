@@ -4,6 +4,7 @@ import {
   chainSizes,
   difference,
   type ElementCounts,
+  firstNumber,
   layoutSet,
   ruleset,
   type Stamp,
@@ -45,7 +46,8 @@ export class NftablesBackend implements Backend {
   #written: Written | undefined;
   #writing = false;
   #claims: { generation: unknown; claims: Claim[] } | undefined;
-  #writes = 0;
+  #writes = firstNumber;
+  #refreshing: Promise<void> = Promise.resolve();
 
   /** Whole tables are written by nft; all else goes through the netlink program. */
   constructor(
@@ -59,6 +61,7 @@ export class NftablesBackend implements Backend {
    */
   async write(state: DesiredState): Promise<void> {
     this.#writing = true;
+    await this.#refreshing.catch(() => {});
     await this.#write(state).finally(() => {
       this.#writing = false;
     });
@@ -123,8 +126,24 @@ export class NftablesBackend implements Backend {
     return all;
   }
 
-  writeTime(instance: string): Promise<number | undefined> {
-    return this.tables.writeTime(instance);
+  async writeTime(instance: string): Promise<number | undefined> {
+    return (await this.tables.stamp(instance))?.time;
+  }
+
+  /** Beside a write it would only say the same. What agent wrote the rules does not matter. */
+  async refresh(instance: string): Promise<void> {
+    if (this.#writing) return;
+    this.#refreshing = this.#refresh(instance);
+    await this.#refreshing;
+  }
+
+  /** Counts on from what is there, which an agent before this one may have written. */
+  async #refresh(instance: string): Promise<void> {
+    const stamp = await this.tables.stamp(instance);
+    if (stamp === undefined) return;
+    this.#writes = Math.max(this.#writes, stamp.number) + 1;
+    if (this.#writes >= 2 ** 32) this.#writes = firstNumber;
+    await this.tables.change(instance, stampLines({ ...stamp, number: this.#writes }));
   }
 
   instances(): Promise<string[]> {
@@ -138,7 +157,7 @@ export class NftablesBackend implements Backend {
   async remove(instance: string): Promise<Frontend[] | undefined> {
     if (!(await this.instances()).includes(instance)) return undefined;
     const frontends = await this.frontends(instance);
-    this.#written = undefined;
+    if (this.#written?.state.instance === instance) this.#written = undefined;
     await this.tables.remove(instance);
     return frontends;
   }

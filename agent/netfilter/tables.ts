@@ -2,7 +2,7 @@ import { endianness } from "node:os";
 import type { Claim, Frontend } from "../desired.ts";
 import { decode } from "../ruleset/encoding.ts";
 import { frontendOf, trafficSets } from "../ruleset/frontends.ts";
-import { stampSet, tableName } from "../ruleset/nftables.ts";
+import { firstNumber, type Stamp, stampSet, tableName } from "../ruleset/nftables.ts";
 import type { Count } from "./backend.ts";
 import type { Converse } from "./command.ts";
 import { Netlink, NetlinkError } from "./netlink.ts";
@@ -108,19 +108,30 @@ export class Tables {
     const claims: Claim[] = [];
     for (const other of await this.instances()) {
       if (other === instance) continue;
-      for (const frontend of await this.frontends(other)) claims.push({ instance: other, ...frontend });
+      const lease = leaseOf(await this.stamp(other));
+      for (const frontend of await this.frontends(other))
+        claims.push({ instance: other, lease, ...frontend });
     }
     return claims;
   }
 
-  /** In seconds since 1970; undefined when nothing tells it. @throws {NetlinkError} */
-  async writeTime(instance: string): Promise<number | undefined> {
-    let time: number | undefined;
+  /** Of the last write; undefined when there is none that could be ours. @throws {NetlinkError} */
+  async stamp(instance: string): Promise<Stamp | undefined> {
+    let stamp: Stamp | undefined;
     await this.elements(instance, stampSet, (key) => {
-      if (key.length === 16) time = Number(decode(key, "", ["number", "number"], littleEndian).split(" ")[0]);
+      if (key.length !== 16) return;
+      const [time = 0, number = 0] = decode(key, "", ["number", "number"], littleEndian)
+        .split(" . ")
+        .map(Number);
+      stamp = { time, number };
     });
-    return time;
+    return stamp;
   }
+}
+
+/** What changes as long as an agent keeps the table; undefined for those of earlier versions, which do not say. */
+function leaseOf(stamp: Stamp | undefined): string | undefined {
+  return stamp === undefined || stamp.number < firstNumber ? undefined : `${stamp.time} ${stamp.number}`;
 }
 
 /** Those of this node, for all that ask: their programs start with the first question. */

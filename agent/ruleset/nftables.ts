@@ -13,8 +13,15 @@ export function tableName(instance: string): string {
 /** A write of ours: when, in seconds since 1970, and which of this agent's it is. Both are less than 2³². */
 export interface Stamp {
   time: number;
+  /** From `firstNumber` on. */
   number: number;
 }
+
+/**
+ * The numbers of agents that also write a stamp every minute, with the time of the last write, to show that they are there.
+ * Those of earlier versions, which do not, are smaller.
+ */
+export const firstNumber = 2 ** 31;
 
 /** What a table keeps over and above its state. */
 export interface Keepsakes {

@@ -26,6 +26,7 @@ class FakeKernel implements Kernel {
 
   holds = () => Promise.resolve(true);
   claims = (): Promise<Claim[]> => Promise.resolve([]);
+  remove = () => Promise.resolve();
 }
 
 function passes(nodeFacts = () => Promise.resolve(node), log = silent) {

@@ -1,8 +1,12 @@
+import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Config } from "../../agent/config.ts";
 import { NftablesBackend } from "../../agent/netfilter/nftables.ts";
 import type { Command } from "../../agent/netfilter/command.ts";
 import { reconcile } from "../../agent/reconcile.ts";
+import { tableName } from "../../agent/ruleset/nftables.ts";
+import { Status } from "../../agent/status.ts";
+import { SyncPass } from "../../agent/sync.ts";
 import { node } from "../agent/node-facts.ts";
 import { address, config, pod } from "../agent/state.ts";
 import { ensurePackages } from "../support/debian.ts";
@@ -22,6 +26,31 @@ beforeEach(() => run("nft", ["flush", "ruleset"]));
 
 const ofPorts = (instance: string, ports: unknown[], changes = {}) =>
   config({ instance, addresses: [address({ ports, ...changes })] });
+
+/** A running agent of an installation, which looks at the node when it is told to, in seconds of the test's own. */
+class Agent {
+  readonly backend = new NftablesBackend(run, namespaces.tables("node"));
+  readonly status = new Status();
+  readonly #pass: SyncPass;
+  #seconds = 0;
+
+  constructor(readonly config: Config) {
+    this.#pass = new SyncPass({
+      ...{ config, kernel: this.backend, status: this.status, log: pino({ level: "silent" }) },
+      nodeFacts: () => Promise.resolve(node),
+      conflict: () => {},
+      now: () => this.#seconds * 1_000,
+    });
+  }
+
+  /** The ports that it has after a look at this time. */
+  async looks(seconds: number): Promise<number[]> {
+    this.#seconds = seconds;
+    await this.#pass.inspect();
+    expect(await this.#pass.run({ pods: () => [pod("a")] }, () => {})).toBe(true);
+    return this.status.report().bindings.map(({ port }) => port);
+  }
+}
 
 /** An agent of an installation: what it is after each of its passes. */
 class Installation {
@@ -81,5 +110,92 @@ describe("of two installations on one node", () => {
       }),
     );
     expect((await second.pass()).conflicts).toEqual([]);
+  });
+});
+
+describe("an installation that was refused", () => {
+  const holder = () => new Agent(ofPorts("zzz", [{ port: 80 }]));
+  const refused = () => new Agent(ofPorts("aaa", [{ port: 80 }, { port: 81 }]));
+
+  it("gets nothing by a flush of the ruleset, whoever looks first (C11)", async () => {
+    const [zzz, aaa] = [holder(), refused()];
+    expect(await zzz.looks(0)).toEqual([80]);
+    expect(await aaa.looks(0)).toEqual([81]);
+    for (const seconds of [10, 20]) {
+      await run("nft", ["flush", "ruleset"]);
+      expect(await aaa.looks(seconds)).toEqual([81]);
+      expect(await aaa.looks(seconds + 4)).toEqual([81]);
+      expect(await zzz.looks(seconds + 4)).toEqual([80]);
+      expect(await aaa.looks(seconds + 8)).toEqual([81]);
+    }
+  });
+
+  it("takes what is given up once it was missing in looks 5 s apart", async () => {
+    const [zzz, aaa] = [holder(), refused()];
+    await zzz.looks(0);
+    expect(await aaa.looks(0)).toEqual([81]);
+    await zzz.backend.remove("zzz");
+    expect(await aaa.looks(4)).toEqual([81]);
+    expect(await aaa.looks(8)).toEqual([81]);
+    expect(await aaa.looks(9)).toEqual([80, 81]);
+  });
+
+  it("of two that came at once, the one whose name is first keeps a port", async () => {
+    const [zzz, aaa] = [holder(), refused()];
+    const both = await Promise.all([aaa.looks(0), zzz.looks(0)]);
+    expect(both.flat()).toContain(80);
+    await aaa.looks(4);
+    await zzz.looks(4);
+    expect([await aaa.looks(8), await zzz.looks(8)]).toContainEqual([80, 81]);
+  });
+});
+
+describe("rules that no agent keeps", () => {
+  const one = [{ port: 80 }, { port: 81 }];
+  const tables = () => run("nft", ["list", "tables"]);
+
+  it("are removed after 5 minutes by an installation that has their IPs: as one that was renamed (I7)", async () => {
+    const [before, after] = [new Agent(ofPorts("old", one)), new Agent(ofPorts("new", [{ port: 80 }]))];
+    await before.looks(0);
+    expect(await after.looks(0)).toEqual([]);
+    expect(await after.looks(299)).toEqual([]);
+    expect(after.status.report().reasons[0]).toMatch(
+      /if it is installed no more, run "cleanup --instance old" on the node$/,
+    );
+    expect(await after.looks(301)).toEqual([80]);
+    expect(await tables()).toBe(`table inet ${tableName("new")}`);
+  });
+
+  it("stay as long as an agent refreshes them, and what they are for is in the way", async () => {
+    const [before, after] = [new Agent(ofPorts("old", one)), new Agent(ofPorts("new", [{ port: 80 }]))];
+    await before.looks(0);
+    const since = await before.backend.writeTime("old");
+    for (const minute of [0, 4, 8, 12]) {
+      expect(await after.looks(minute * 60)).toEqual([]);
+      // Also by an agent that has not written them itself.
+      await new NftablesBackend(run, namespaces.tables("node")).refresh("old");
+    }
+    expect(await before.backend.writeTime("old")).toBe(since);
+    expect(await before.backend.holds(true)).toBe(true);
+  });
+
+  it("stay where they have another IP, too, or are in nobody's way", async () => {
+    const more = [address({ ports: one }), address({ ipAddress: "169.254.210.211" })];
+    await new Agent(config({ instance: "old", addresses: more })).looks(0);
+    await new Agent(ofPorts("apart", [{ port: 90 }])).looks(0);
+    const after = new Agent(ofPorts("new", [{ port: 80 }]));
+    expect(await after.looks(0)).toEqual([]);
+    expect(await after.looks(10_000)).toEqual([]);
+    expect((await tables()).split("\n")).toHaveLength(3);
+  });
+
+  it("stay where an earlier version wrote them, which says nothing of its agent", async () => {
+    await new Agent(ofPorts("old", one)).looks(0);
+    const set = ["inet", tableName("old"), "written"];
+    await run("nft", ["flush", "set", ...set]);
+    await run("nft", ["add", "element", ...set, "{ 1700000000 . 7 }"]);
+    const after = new Agent(ofPorts("new", [{ port: 80 }]));
+    expect(await after.looks(0)).toEqual([]);
+    expect(await after.looks(10_000)).toEqual([]);
   });
 });

@@ -76,7 +76,7 @@ describe("what the kernel holds", () => {
     expect(found && differing(found, expectedOf(objects))).toEqual([]);
     const other = objectsOf(stateOf(changes, "10.244.1.8"));
     expect(found && differing(found, expectedOf(other)).length).toBeGreaterThan(4);
-    expect(await tables.writeTime("test.echo")).toBe(1_700_000_000);
+    expect(await tables.stamp("test.echo")).toEqual({ time: 1_700_000_000, number: 7 });
     const frontends = state.bindings.map(({ ipAddress, protocol, port, endPort }) =>
       JSON.stringify({ ipAddress, protocol, port, endPort }),
     );
