@@ -18,9 +18,13 @@ const b = pod("b", { ips: ["10.244.1.8"], created: "2026-11-02T00:00:00Z" });
 class FakeKernel implements Kernel {
   held: DesiredState | undefined;
   fault: Error | undefined;
+  shortfall: string | undefined;
+  warning: string | undefined;
+  writes = 0;
 
   write(state: DesiredState): Promise<void> {
     this.held = state;
+    this.writes++;
     return this.fault === undefined ? Promise.resolve() : Promise.reject(this.fault);
   }
 
@@ -132,5 +136,23 @@ describe("the interfaces that lead outside", () => {
     trouble = undefined;
     await sync.inspect();
     expect(status.report().reasons).toEqual([]);
+  });
+});
+
+describe("a write that did a part, as one family of iptables,", () => {
+  it("is followed at once by what changes, is not ready, and is tried again as no repair until all is done", async () => {
+    const { kernel, status, run } = passes();
+    kernel.shortfall = "the rules of IPv6 could not be brought up to date";
+    kernel.warning = "an uplink is not guarded";
+    for (const pods of [[a], [a], [b]]) expect(await run(...pods)).toBe(true);
+    expect(kernel.writes).toBe(3);
+    expect(status.report()).toMatchObject({
+      ...{ ready: false, repairs: 0, reasons: [kernel.shortfall, kernel.warning] },
+      bindings: [{ targets: [{ name: "b" }] }, { targets: [{ name: "b" }] }],
+    });
+    kernel.shortfall = undefined;
+    kernel.warning = undefined;
+    await run(b);
+    expect(status.report()).toMatchObject({ ready: true, repairs: 0, reasons: [] });
   });
 });
