@@ -12,7 +12,7 @@ import {
 } from "../ruleset/nftables.ts";
 import { digit, key, type NamedObject, objectsOf, shapeOf, shapes } from "../ruleset/objects.ts";
 import type { Backend, BindingCount, Count } from "./backend.ts";
-import { type Command, CommandError, command } from "./command.ts";
+import { type Command, command } from "./command.ts";
 import {
   afterChanges,
   changeLines,
@@ -25,6 +25,7 @@ import {
   placeOf,
   stampLines,
 } from "./expected.ts";
+import { NetlinkError } from "./netlink.ts";
 import { littleEndian, nodeTables, type Tables } from "./tables.ts";
 
 /** What is in the kernel as far as we know. */
@@ -74,8 +75,8 @@ export class NftablesBackend implements Backend {
       this.#written =
         written === undefined ? await this.#adopted(state) : await this.#changed(written, state);
     } catch (error) {
-      // Somebody was at an element: the table as a whole puts it right.
-      if (!(error instanceof CommandError) || error.fault !== "FAILED") throw error;
+      // The kernel refused, because somebody was at an element: the table as a whole puts it right.
+      if (!(error instanceof NetlinkError) || error.code === undefined) throw error;
     }
     this.#written ??= await this.#replaced(state);
   }

@@ -4,6 +4,7 @@ import { parseConfig } from "../../agent/config.ts";
 import { desired, type DesiredState } from "../../agent/desired.ts";
 import { command } from "../../agent/netfilter/command.ts";
 import { NftablesBackend } from "../../agent/netfilter/nftables.ts";
+import { Tables } from "../../agent/netfilter/tables.ts";
 import type { Pod } from "../../agent/pod.ts";
 import { reconcile } from "../../agent/reconcile.ts";
 import { ruleset } from "../../agent/ruleset/nftables.ts";
@@ -13,14 +14,14 @@ import { labelsOf, many, manyAddresses, podIp } from "./many.ts";
 export interface SyncTimes {
   parse: number;
   desired: number;
-  /** The first write, as a whole; of it nft's part, by what nft was asked for. */
+  /** The first write, as a whole; of it the part of nft and of the netlink program, by what was asked for. */
   write: number;
   nft: { what: string; milliseconds: number }[];
   /** The text alone; the write has made it, too. */
   text: number;
   changes: number[];
   nftOfChanges: number[];
-  /** A look at the rules that nobody has changed: at all of their elements first, then without them. */
+  /** A look at the rules after a transaction, and after none. */
   inspections: number[];
 }
 
@@ -33,12 +34,17 @@ console.log(JSON.stringify(await measure()));
 async function measure(): Promise<SyncTimes> {
   const text = JSON.stringify({ instance: "bench", addresses: manyAddresses(namespace) });
   const nft: { what: string; milliseconds: number }[] = [];
-  const backend = new NftablesBackend(async (file, args, input) => {
+  const note = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
     const started = performance.now();
-    return command(file, args, input).finally(() =>
-      nft.push({ what: args.join(" "), milliseconds: performance.now() - started }),
-    );
-  });
+    return work().finally(() => nft.push({ what, milliseconds: performance.now() - started }));
+  };
+  const tables = new Tables();
+  const change = tables.change.bind(tables);
+  tables.change = (...words) => note("change", () => change(...words));
+  const backend = new NftablesBackend(
+    (file, args, input) => note(args.join(" "), () => command(file, args, input)),
+    tables,
+  );
   const [parse, config] = await timed(() => parseConfig(text));
   let pods = Array.from({ length: many.pods }, (_, number) => pod(number));
   const [ofDesired, state] = await timed(() => desired(config, node, pods));

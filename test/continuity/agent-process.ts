@@ -137,6 +137,18 @@ export class AgentProcess {
     return this.log.filter(({ msg }) => pattern.test(msg));
   }
 
+  /** Ends the tools of this name that run now. */
+  endTools(name: string): void {
+    const children = readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, "utf8");
+    for (const id of children.split(" ").filter(Boolean)) {
+      try {
+        if (readFileSync(`/proc/${id}/cmdline`, "utf8").includes(name)) process.kill(Number(id), "SIGKILL");
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
   }

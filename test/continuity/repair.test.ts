@@ -12,6 +12,9 @@ beforeAll(async () => {
 });
 afterAll(() => stage?.remove());
 
+/** The programs that stay with the agent: for looks, for changes, for what others do. */
+const resident = 3;
+
 const call = () => stage.node.call("client", "tcp", magicIp, 80, { deadline: 250 });
 const served = (pod: string, seconds = 5) =>
   takes(`${pod} to serve`, seconds, async () => (await call()).pod === pod);
@@ -70,31 +73,55 @@ describe("a tool that fails", () => {
   beforeEach(begin);
 
   it.each([
-    ["is missing", "", /nft is not installed/],
-    ["ends with 1", "echo 'Error: no' >&2; exit 1", /Error: no/],
+    ["is missing", "", /magic-ip-netlink is not installed/],
+    ["ends with 1", "exit 1", /ended with exit code 1/],
     ["crashes", "kill -SEGV $$", /SIGSEGV/],
-    ["hangs", "exec sleep 60", /did not finish/],
-    ["prints garbage", 'case "$*" in *list*) echo "%&/(";; *) echo "%&/(" >&2; exit 1;; esac', /./],
+    ["hangs", "exec sleep 60", /did not answer/],
+    ["prints garbage", 'echo "%&/("', /no line of JSON/],
   ])(
-    "(nft, which %s) leaves the rules, makes the agent unready within 10 s, and is forgotten when it works again (F28)",
+    "(the netlink program, which %s) leaves the rules, makes the agent unready within 10 s, and is forgotten when it works again (F28)",
     async (_how, script, reason) => {
       const before = await stage.rules();
-      await stage.replaceTool("nft", script);
+      await stage.replaceTool("magic-ip-netlink", script);
+      agent.endTools("magic-ip-netlink");
       await stage.addPod("b", { ips: [b] });
       await stage.deletePod("a");
       const report = await ready(agent, false, 10);
       expect(report.reasons.join()).toMatch(reason);
       expect(await stage.rules()).toBe(before);
       expect(await call()).toMatchObject({ pod: "a" });
-      await stage.replaceTool("nft");
+      await stage.replaceTool("magic-ip-netlink");
       await ready(agent, true, 15);
       await served("b");
-      await takes("no child to be left", 8, () => agent.usage().children <= 1);
+      await takes("no child to be left but what stays", 8, () => agent.usage().children <= resident);
     },
   );
 
-  it("(nft, which is slow) only makes things slow (F28)", async () => {
-    await stage.replaceTool("nft", 'sleep 1; exec "$REAL" "$@"');
+  it.each([
+    ["is missing", "", /nft is not installed/],
+    ["ends with 1", "echo 'Error: no' >&2; exit 1", /Error: no/],
+    ["crashes", "kill -SEGV $$", /SIGSEGV/],
+    ["hangs", "exec sleep 60", /did not finish/],
+    ["prints garbage", 'echo "%&/("', /than were just written/],
+  ])(
+    "(nft, which %s) keeps no change of targets, makes the agent unready within 10 s when the table is gone, and is forgotten when it works again (F28)",
+    async (_how, script, reason) => {
+      await stage.replaceTool("nft", script);
+      await stage.addPod("b", { ips: [b] });
+      await stage.deletePod("a");
+      await served("b");
+      await stage.nft("delete", "table", "inet", table);
+      expect((await ready(agent, false, 10)).reasons.join()).toMatch(reason);
+      await stage.replaceTool("nft");
+      await ready(agent, true, 15);
+      await served("b");
+      await takes("no child to be left but what stays", 8, () => agent.usage().children <= resident);
+    },
+  );
+
+  it("(a netlink program that is slow) only makes things slow (F28)", async () => {
+    await stage.replaceTool("magic-ip-netlink", 'sleep 1; exec "$REAL" "$@"');
+    agent.endTools("magic-ip-netlink");
     await stage.addPod("b", { ips: [b] });
     await stage.deletePod("a");
     await served("b", 10);
