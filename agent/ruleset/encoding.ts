@@ -45,13 +45,11 @@ export function elementType(definition: string): ElementType {
 /** `littleEndian`: the machine's order. Elements are as `objectsOf` words them: `key` or `key : data`. */
 export function encode(text: string, { key, data }: ElementType, littleEndian: boolean): Element {
   const [keyText = "", dataText = ""] = text.split(" : ");
-  const [keys, ends] = [keyText.split(" . "), keyText.split(" . ")];
-  const isInterval = keys.some((word, index) => {
-    const [, first, last] = /^(\d+)-(\d+)$/.exec(word) ?? [];
-    if (first === undefined || last === undefined) return false;
-    [keys[index], ends[index]] = [first, last];
-    return true;
-  });
+  const interval = keyText.includes("-") ? /^(.* )(\d+)-(\d+)(.*)$/.exec(keyText) : null;
+  const isInterval = interval !== null;
+  const [, before = "", first = "", last = "", after = ""] = interval ?? [];
+  const keys = (isInterval ? before + first + after : keyText).split(" . ");
+  const ends = isInterval ? (before + last + after).split(" . ") : [];
   // nft puts the bounds of intervals into network order, whatever they are.
   const order = littleEndian && !isInterval;
   const element = {
@@ -87,9 +85,28 @@ function partsOf(text: string): Part[] {
 
 /** A single part is as long as it is; where there are several, each fills its registers. */
 function encodeAll(words: string[], type: Part[], littleEndian: boolean): string {
-  const texts = type.map((part, index) => digits(words[index] ?? "", part, littleEndian));
-  if (texts.length === 1) return texts[0] ?? "";
-  return texts.map((text) => text.padEnd(Math.ceil(text.length / 8) * 8, "0")).join("");
+  if (type.length === 1) return digitsOnce(words[0] ?? "", type[0] ?? "number", littleEndian);
+  let text = "";
+  for (const [index, part] of type.entries()) {
+    const own = digitsOnce(words[index] ?? "", part, littleEndian);
+    text += own.length % 8 === 0 ? own : own.padEnd(Math.ceil(own.length / 8) * 8, "0");
+  }
+  return text;
+}
+
+/** Ten thousand elements have some hundred different words. */
+const known = new Map<string, string>();
+const mostKnown = 2_000;
+
+function digitsOnce(word: string, part: Part, littleEndian: boolean): string {
+  if (part === "number") return digits(word, part, littleEndian);
+  const name = part === "port" ? word : part + word;
+  const found = known.get(name);
+  if (found !== undefined) return found;
+  if (known.size >= mostKnown) known.clear();
+  const made = digits(word, part, littleEndian);
+  known.set(name, made);
+  return made;
 }
 
 function digits(word: string, part: Part, littleEndian: boolean): string {

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -63,6 +64,15 @@ describe("the agent's image", () => {
   ])("ends %j with %i and the reason", async (args, code, reason) => {
     const { exitCode, stderr } = await run(...args);
     expect({ exitCode, stderr }).toEqual({ exitCode: code, stderr: expect.stringMatching(reason) });
+  });
+
+  it("has the netlink program, and no compiler", async () => {
+    const program = await execa("chroot", [root, "magic-ip-netlink"], { reject: false });
+    expect(program).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringMatching(/^usage: magic-ip-netlink /),
+    });
+    for (const tool of ["gcc", "make"]) expect(existsSync(join(root, "usr/bin", tool)), tool).toBe(false);
   });
 
   it("carries the bill of materials and the licenses of every package in its bundle", async () => {
