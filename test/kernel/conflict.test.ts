@@ -176,7 +176,7 @@ describe("rules that no agent keeps", () => {
       await new NftablesBackend(run, namespaces.tables("node")).refresh("old");
     }
     expect(await before.backend.writeTime("old")).toBe(since);
-    expect(await before.backend.holds(true)).toBe(true);
+    expect(await before.backend.holds()).toBe(true);
   });
 
   it("stay where they have another IP, too, or are in nobody's way", async () => {
