@@ -8,16 +8,16 @@ import { serveEndpoints } from "./endpoints.ts";
 import { type Event, postEvent } from "./event.ts";
 import { endClock, leave } from "./ending.ts";
 import { Examination } from "./examination.ts";
+import { flowKinds, FlowPass, type Flows } from "./flowpass.ts";
 import type { Backend } from "./netfilter/backend.ts";
 import { isForbidden } from "./netfilter/choice.ts";
-import type { Conntrack } from "./netfilter/conntrack.ts";
 import type { Monitor } from "./netfilter/monitor.ts";
 import type { NodeFacts } from "./node.ts";
 import { type PodListener, type PodSource, watchPods } from "./pods.ts";
 import { servingIps } from "./reach.ts";
 import { createSchedule } from "./schedule.ts";
 import { Status } from "./status.ts";
-import { FlowPass, SyncPass } from "./sync.ts";
+import { SyncPass } from "./sync.ts";
 import { endStartup } from "./taint.ts";
 
 /** Everything that one agent works with. */
@@ -32,7 +32,7 @@ export interface AgentParts {
   everyBackend(): Promise<Backend[]>;
   /** Tells at once of somebody else's hands at the rules; absent where only a look every few seconds does. */
   monitor: Monitor | undefined;
-  conntrack: Conntrack;
+  flows: Flows;
   /** Where these pods of the node are live. */
   nodeFacts(podIps: string[]): Promise<NodeFacts>;
   /** What on this node would make traffic to these pods fail. */
@@ -50,12 +50,6 @@ const syncIntervals = { minimum: 10, maximum: 4_000, retry: 500 };
  * it may (5 s), the agent is not ready after less than 10 s. The monitor's hints are spaced by itself.
  */
 const inspectionIntervals = { minimum: 50, maximum: 4_000, retry: 1_000 };
-
-/**
- * Milliseconds: flows follow the rules at once; a listing of all of them costs up to 100 ms on a busy node. Where conntrack
- * failed, the next change of a target must not wait long for it.
- */
-const flowIntervals = { minimum: 50, maximum: 60_000, retry: 500, longestRetry: 2_000 };
 
 /** Milliseconds between two looks at the rest of the node; where one failed, a tool may have been away for a moment only. */
 const examinationIntervals = { minimum: 5_000, maximum: 60_000, retry: 5_000 };
@@ -122,20 +116,20 @@ async function keepInStep(agent: AgentParts, { status, before }: Start, signal: 
   const { config, nodeName, api, log, backend } = agent;
   const examine = () => agent.examine(servingIps(pods.pods() ?? [], nodeName));
   const examination = new Examination({ examine, status, log });
-  const flow = new FlowPass({ flows: agent.conntrack, before, status, log });
+  const flow = new FlowPass({ flows: agent.flows, before, status, log });
   const sync = new SyncPass({
     ...agent,
     kernel: backend,
     status,
     conflict: (problem) => tell(agent, problem),
+    around: (state, write) =>
+      flow.around(state, write).finally(() => {
+        for (const schedule of flows) schedule.trigger();
+      }),
   });
-  const flows = createSchedule(() => flow.run(sync), flowIntervals);
+  const flows = flowKinds.map((kind) => createSchedule(() => flow.run(kind, sync), flow[kind]));
   const takeOver = onceDone(() => removeOthers(agent));
-  const changed = () => {
-    flows.trigger();
-    takeOver();
-  };
-  const rules = createSchedule(() => sync.run(pods, changed), syncIntervals);
+  const rules = createSchedule(() => sync.run(pods, takeOver), syncIntervals);
   const looks = { node: false, kernel: true };
   const checks = createSchedule(async () => {
     const looked = await examination.run();
@@ -173,7 +167,8 @@ async function keepInStep(agent: AgentParts, { status, before }: Start, signal: 
 
   await aborted(signal);
   await Promise.all([monitoring, startup]);
-  await Promise.all([rules, inspections, flows, checks, leases].map((schedule) => schedule.stop()));
+  flow.end();
+  await Promise.all([rules, inspections, ...flows, checks, leases].map((schedule) => schedule.stop()));
 }
 
 function podListener(changed: () => void, status: Status, log: Logger): PodListener {

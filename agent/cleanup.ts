@@ -1,12 +1,7 @@
 import type { Frontend } from "./desired.ts";
-import { flowQueries, kindsOf, leadsTo } from "./flows.ts";
+import type { Flows } from "./flowpass.ts";
+import { flowTable } from "./flows.ts";
 import type { Backend } from "./netfilter/backend.ts";
-import type { Flows } from "./reconcile.ts";
-
-/** The flows of the node's kernel, and all of a magic IP at once. */
-export interface Ending extends Flows {
-  endAll(ipAddress: string): Promise<void>;
-}
 
 /** What of an installation could not be removed, or not be looked for. */
 export class CleanupError extends Error {
@@ -44,7 +39,7 @@ export class Removal {
 export async function cleanUp(
   instance: string,
   backends: Backend[],
-  flows: Ending,
+  flows: Flows,
   removal = new Removal(),
 ): Promise<string[] | undefined> {
   const due = backends.filter(({ name }) => !removal.done.has(name));
@@ -110,7 +105,7 @@ export interface NodeCleanup {
 export async function cleanNode(
   named: string | undefined,
   backends: Backend[],
-  flows: Ending,
+  flows: Flows,
 ): Promise<NodeCleanup> {
   const present = new Set<string>();
   const look = async (backend: Backend) => {
@@ -145,14 +140,7 @@ function distinct(faults: Fault[]): Fault[] {
  * Ends the flows to these frontends, in whatever state, but for those that are kept: of a magic IP that two installations
  * share, the other's connections go on. @throws {CommandError}
  */
-export async function endFlowsTo(gone: Frontend[], kept: Frontend[], flows: Ending): Promise<void> {
-  const sharedIps = new Set(kept.map(({ ipAddress }) => ipAddress));
-  const shared = gone.filter(({ ipAddress }) => sharedIps.has(ipAddress));
-  for (const query of flowQueries(shared)) {
-    const all = await flows.flows(query, { over: true });
-    const own = all.filter((flow) => leadsTo(shared, flow) && !leadsTo(kept, flow));
-    for (const flow of kindsOf(own)) await flows.end(flow);
-  }
-  const others = gone.filter(({ ipAddress }) => !sharedIps.has(ipAddress));
-  for (const ipAddress of new Set(others.map(({ ipAddress }) => ipAddress))) await flows.endAll(ipAddress);
+async function endFlowsTo(frontends: Frontend[], kept: Frontend[], flows: Flows): Promise<void> {
+  const table = flowTable({ states: [], gone: { frontends, connections: true }, claims: kept });
+  for (const kind of ["datagrams", "connections"] as const) await flows.pass(kind, table);
 }

@@ -8,6 +8,8 @@ import { cleanNode } from "./cleanup.ts";
 import { type Config, ConfigError, configFromEnvironment, instancePattern, parseConfig } from "./config.ts";
 import { desired } from "./desired.ts";
 import { endTimes } from "./ending.ts";
+import { flowKinds } from "./flowpass.ts";
+import { flowTable } from "./flows.ts";
 import { createLog } from "./log.ts";
 import { chooseBackend, everyBackend } from "./netfilter/choice.ts";
 import { commandUntil } from "./netfilter/command.ts";
@@ -18,7 +20,7 @@ import { nodeTables } from "./netfilter/tables.ts";
 import { parsePods } from "./podlist.ts";
 import type { NodeFacts } from "./node.ts";
 import { listPods } from "./pods.ts";
-import { endStaleFlows, reconcile } from "./reconcile.ts";
+import { reconcile } from "./reconcile.ts";
 import { ruleset } from "./ruleset/nftables.ts";
 import { changes } from "./status.ts";
 import { doctor, preflight } from "./preflight.ts";
@@ -220,7 +222,9 @@ async function run(config: Config, node: string, env: NodeJS.ProcessEnv): Promis
     holdsHealthPort: () => void (process.title = "magic-ip-agent"),
     log,
   };
-  await runAgent({ ...parts, conntrack: new Conntrack() }, ending.signal);
+  const flows = new Conntrack();
+  await runAgent({ ...parts, flows }, ending.signal);
+  flows.end();
 }
 
 async function once(config: Config, nodeName: string): Promise<string> {
@@ -231,7 +235,10 @@ async function once(config: Config, nodeName: string): Promise<string> {
   const pass = { config, node, pods, claims, last: undefined, intact: false, settle: true };
   const { state } = await reconcile(pass, backend);
   if (backend.shortfall !== undefined) throw new Error(backend.shortfall);
-  await endStaleFlows(() => [state], new Conntrack());
+  const flows = new Conntrack();
+  const table = flowTable({ states: [state] });
+  for (const kind of flowKinds) await flows.pass(kind, table);
+  flows.end();
   return `${changes(undefined, state.bindings, state.problems).join("\n")}\n`;
 }
 
@@ -265,7 +272,9 @@ async function cleanup(
   if (!all && !named)
     throw new UsageError("say which installation: --instance <namespace>.<release>, or --all");
   const only = all || !named ? undefined : instanceName(named);
-  const { text, faults } = await cleanNode(only, await everyBackend(), new Conntrack());
+  const flows = new Conntrack();
+  const { text, faults } = await cleanNode(only, await everyBackend(), flows);
+  flows.end();
   out(text);
   if (faults.length === 0) return;
   const what = faults.map(({ part, error }) => `  ${part}: ${error.message}`).join("\n");

@@ -21,6 +21,8 @@ export interface Binding extends Frontend {
   targets: Target[];
   loadBalance: boolean;
   whenNoTarget: WhenNoTarget;
+  /** IPs of the pods of its address that may go on carrying the connections they have. */
+  live: string[];
 }
 
 /** A pod that may go on carrying the flows it has through the magic IP. */
@@ -152,11 +154,11 @@ function newAnswer(address: Address, matching: Pod[]): Answer {
   const { ipAddresses, loadBalance, whenNoTarget } = address;
   const perIp = ipAddresses.map((ipAddress) => {
     const family = familyOf(ipAddress);
+    const podIps = livePodIps(address, family, matching);
     const choices = frontends(address, ipAddress).map(({ frontend, port }) => {
       const { targets, reason } = chooseTargets(address, port, family, matching);
-      return { binding: { ...frontend, targets, loadBalance, whenNoTarget }, reason };
+      return { binding: { ...frontend, targets, loadBalance, whenNoTarget, live: podIps }, reason };
     });
-    const podIps = livePodIps(address, family, matching);
     return { choices, live: podIps.map((podIp) => ({ ipAddress, podIp })) };
   });
   const choices = perIp.flatMap(({ choices }) => choices);

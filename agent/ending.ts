@@ -1,8 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
-import { cleanUp, CleanupError, type Ending, type Fault, Removal } from "./cleanup.ts";
+import { cleanUp, CleanupError, type Fault, Removal } from "./cleanup.ts";
 import type { Config } from "./config.ts";
 import type { Departure } from "./departure.ts";
+import type { Flows } from "./flowpass.ts";
 import type { Backend } from "./netfilter/backend.ts";
 import { isForbidden } from "./netfilter/choice.ts";
 
@@ -18,7 +19,7 @@ export interface EndingParts {
   config: Config;
   backend: Backend;
   everyBackend(): Promise<Backend[]>;
-  conntrack: Ending;
+  flows: Flows;
   log: Logger;
 }
 
@@ -63,13 +64,13 @@ const pause = 250;
 
 /** Tries until it is done or the time is over. */
 async function remove(parts: EndingParts, reason: string, milliseconds: number): Promise<void> {
-  const { config, everyBackend, conntrack, log } = parts;
+  const { config, everyBackend, flows, log } = parts;
   const removal = new Removal();
   const over = performance.now() + milliseconds;
   let faults: Fault[] | undefined;
   const attempt = async () => {
     try {
-      await cleanUp(config.instance, await everyBackend(), conntrack, removal);
+      await cleanUp(config.instance, await everyBackend(), flows, removal);
       faults = [];
     } catch (error) {
       faults = error instanceof CleanupError ? error.faults : [{ part: "cleanup", error: error as Error }];

@@ -1,142 +1,127 @@
 import type { Protocol } from "./config.ts";
-import {
-  type Binding,
-  bindingName,
-  type DesiredState,
-  familyOf,
-  type Frontend,
-  overlap,
-  pairName,
-} from "./desired.ts";
-import type { Family } from "./target.ts";
+import { type Binding, bindingName, type DesiredState, type Frontend } from "./desired.ts";
+import type { Target } from "./target.ts";
 
-/** A flow to a magic IP, as conntrack knows it. */
-export interface Flow {
-  protocol: Protocol | "icmp" | "icmpv6";
-  /** Of TCP, in conntrack's words, as ESTABLISHED. */
-  state: string | undefined;
-  /** The magic IP and the port that the client dials; echo requests have no ports. */
-  ipAddress: string;
-  port: number | undefined;
-  /** Who answers; the magic IP itself when the flow was never translated. */
-  replyIp: string;
-  replyPort: number | undefined;
-}
-
-/** The flows that a desired state is held against. */
-export interface FlowQuery {
-  family: Family;
-  protocol: Flow["protocol"];
-  ipAddresses: string[];
+/** What flows are held against. */
+export interface FlowRules {
+  /**
+   * What the kernel may hold: one state, or also the one whose write failed. A flow is ended only where both are of one
+   * mind about it.
+   */
+  states: DesiredState[];
+  /** What an earlier configuration had; also connections to it end with `connections`. */
+  gone?: { frontends: Frontend[]; connections: boolean };
+  /** What other installations have, whose flows are theirs. */
+  claims?: Frontend[];
 }
 
 /**
- * The flows in a listing of conntrack, as `conntrack -L` prints it, by its keys and not by its columns, which differ
- * between protocols. Each line has two tuples, the original and the reply:
- *
- *     udp 17 29 src=10.244.1.5 dst=169.254.210.210 sport=40000 dport=8125 src=10.244.1.7 dst=10.244.1.5 sport=8125 …
+ * The flow table that `magic-ip-netlink flows` judges by (agent/netlink/judge.h describes its lines), of these magic IPs,
+ * or of all. Its size is that of the configuration and of the pods that match it, whatever flows there are. What it says:
+ * TCP and SCTP stay with a live pod of their binding's address, so that they drain; everything else has no end to wait for
+ * and follows its binding; flows to ports that are not ours are left alone.
  */
-export function parseFlows(listing: string): Flow[] {
-  return listing.split("\n").flatMap((line) => {
-    const protocol = /^(tcp|udp|sctp|icmpv6|icmp)\s/.exec(line)?.[1];
-    const [original, reply] = [...line.matchAll(/src=(\S+) dst=(\S+)(?: sport=(\d+) dport=(\d+))?/g)];
-    if (protocol === undefined || original === undefined || reply === undefined) return [];
+export function flowTable(rules: FlowRules, ipAddresses?: Set<string>): string[] {
+  const own = rules.states.length === 1 ? certain(rules.states[0]) : common(rules.states);
+  const gone = goneLines(rules);
+  const byIp = Map.groupBy([...own, ...gone], ({ ipAddress }) => ipAddress);
+  const wanted = [...byIp].filter(([ipAddress]) => ipAddresses?.has(ipAddress) ?? true);
+  return wanted.flatMap(([ipAddress, entries]) => [`ip ${ipAddress}`, ...entryLines(entries)]);
+}
+
+/** The magic IPs that another state says something else of, so that flows to them may have to end. */
+export function changedIps(before: DesiredState, after: DesiredState): Set<string> {
+  const known = new Map(before.bindings.map((binding) => [bindingName(binding), binding]));
+  const changed = after.bindings.filter((binding) => {
+    const was = known.get(bindingName(binding));
+    known.delete(bindingName(binding));
+    return was !== binding && JSON.stringify(was) !== JSON.stringify(binding);
+  });
+  return new Set([...changed, ...known.values()].map(({ ipAddress }) => ipAddress));
+}
+
+/** Which flows that were never translated, because the network itself answers them, may stay. */
+const stays = ["none", "connections", "all"] as const;
+type Stays = (typeof stays)[number];
+
+/** A line of the table with the lists that it refers to. */
+interface Entry {
+  ipAddress: string;
+  line: string;
+  targets: string[];
+  pods: string[];
+}
+
+const protocolNumbers: Record<Protocol, number> = { tcp: 6, udp: 17, sctp: 132 };
+
+function certain(state: DesiredState | undefined): Entry[] {
+  return (state?.bindings ?? []).map((binding) => ownEntry(binding, binding.targets, staying(binding)));
+}
+
+/** What two states have in common may end what both of them would end; what only one of them has ends nothing. */
+function common(states: DesiredState[]): Entry[] {
+  const byName = Map.groupBy(
+    states.flatMap(({ bindings }) => bindings),
+    bindingName,
+  );
+  return [...byName.values()].flatMap((bindings) => {
+    const [first] = bindings;
+    if (first === undefined) return [];
+    if (bindings.length < states.length) return [entry(first, "others")];
+    const stay = stays[Math.max(...bindings.map((binding) => stays.indexOf(staying(binding))))] ?? "all";
+    const live = [...new Set(bindings.flatMap((binding) => binding.live))];
     return [
-      {
-        protocol: protocol as Flow["protocol"],
-        state: /^tcp\s.*? ([A-Z_\d]+) src=/.exec(line)?.[1],
-        ipAddress: original[2] ?? "",
-        port: numberOf(original[4]),
-        replyIp: reply[1] ?? "",
-        replyPort: numberOf(reply[3]),
-      },
+      ownEntry(
+        { ...first, live },
+        bindings.flatMap(({ targets }) => targets),
+        stay,
+      ),
     ];
   });
 }
 
-/**
- * What to ask conntrack for, so that it need not list the flows of the whole node. UDP comes before what drains: its
- * flows move only when they are ended, while the live set has already cut connections to a pod that is gone.
- */
-export function flowQueries(frontends: Frontend[]): FlowQuery[] {
-  const byFamily = Map.groupBy(frontends, ({ ipAddress }) => familyOf(ipAddress));
-  const queries = [...byFamily].flatMap(([family, own]) => {
-    const ipAddresses = [...new Set(own.map(({ ipAddress }) => ipAddress))];
-    const protocols = new Set(own.flatMap(({ protocol }) => protocol ?? [...everyProtocol, echo(family)]));
-    return [...protocols].map((protocol) => ({ family, protocol, ipAddresses }));
+function staying({ whenNoTarget, targets }: Binding): Stays {
+  if (whenNoTarget !== "pass") return "none";
+  return targets.length === 0 ? "all" : "connections";
+}
+
+function ownEntry(binding: Binding, targets: Target[], stay: Stays): Entry {
+  const lines = targets.map(({ ip, port = 0 }) => `target ${ip} ${port}`);
+  const pods = binding.live.map((podIp) => `pod ${podIp}`);
+  return { ...entry(binding, "own", stay), targets: [...new Set(lines)], pods };
+}
+
+/** What is gone without what is there again, and beside it whose flows are not ours. */
+function goneLines({ states, gone, claims = [] }: FlowRules): Entry[] {
+  const own = new Set(states.flatMap(({ bindings }) => bindings.map(bindingName)));
+  const lost = gone?.frontends.filter((frontend) => !own.has(bindingName(frontend))) ?? [];
+  const lostIps = new Set(lost.map(({ ipAddress }) => ipAddress));
+  const theirs = claims.filter(({ ipAddress }) => lostIps.has(ipAddress));
+  return [
+    ...distinct(theirs).map((claim) => entry(claim, "others")),
+    ...distinct(lost).map((frontend) => entry(frontend, "gone", gone?.connections ? "all" : "rest")),
+  ];
+}
+
+function distinct(frontends: Frontend[]): Frontend[] {
+  return [...new Map(frontends.map((frontend) => [bindingName(frontend), frontend])).values()];
+}
+
+function entry({ ipAddress, protocol, port, endPort }: Frontend, kind: string, word = ""): Entry {
+  const number = protocol === undefined ? "any" : protocolNumbers[protocol];
+  return { ipAddress, line: `${kind} ${number} ${port} ${endPort} ${word}`.trimEnd(), targets: [], pods: [] };
+}
+
+/** A list is written once for all that share it, one after the other. */
+function entryLines(entries: Entry[]): string[] {
+  const last = { targets: "-", pods: "-" };
+  return entries.flatMap(({ line, ...lists }) => {
+    const news = (["pods", "targets"] as const).flatMap((name) => {
+      const text = lists[name].join("\n");
+      if (text === last[name]) return [];
+      last[name] = text;
+      return [name, ...lists[name]];
+    });
+    return [...news, line];
   });
-  return queries.sort((a, b) => Number(drains(a)) - Number(drains(b)));
-}
-
-/** Whether a flow must not go on. */
-export type Judge = (flow: Flow) => boolean;
-
-/**
- * What a state says of flows. TCP and SCTP stay with a pod of the live set, so that they drain; UDP has no end to wait for
- * and follows its binding at once. Flows to ports that are not ours are left alone.
- */
-export function judgeOf(state: DesiredState): Judge {
-  const bindingOf = finder(state.bindings);
-  const pairs = new Set(state.live.map(pairName));
-  return (flow) => {
-    const binding = bindingOf(flow);
-    if (binding === undefined || passes(flow, binding)) return false;
-    return drains(flow)
-      ? !pairs.has(pairName({ ipAddress: flow.ipAddress, podIp: flow.replyIp }))
-      : leadsElsewhere(flow, binding);
-  };
-}
-
-/** One flow of each kind, as they are ended. */
-export function kindsOf(flows: Flow[]): Flow[] {
-  return [...new Map(flows.map((flow) => [Object.values(flow).join(" "), flow])).values()];
-}
-
-/** Whether a flow goes to one of the frontends. */
-export function leadsTo(frontends: Frontend[], { ipAddress, protocol, port }: Flow): boolean {
-  if (port === undefined || protocol === "icmp" || protocol === "icmpv6")
-    return frontends.some((each) => each.ipAddress === ipAddress && each.protocol === undefined);
-  return frontends.some((each) => overlap(each, { ipAddress, protocol, port, endPort: port }));
-}
-
-const everyProtocol: Protocol[] = ["tcp", "udp", "sctp"];
-
-function drains({ protocol }: Pick<Flow, "protocol">): boolean {
-  return protocol === "tcp" || protocol === "sctp";
-}
-
-function echo(family: Family): Flow["protocol"] {
-  return family === "ipv4" ? "icmp" : "icmpv6";
-}
-
-function numberOf(text: string | undefined): number | undefined {
-  return text === undefined ? undefined : Number(text);
-}
-
-/** As the rules do: the port of its own before the range, the range before the whole IP. */
-function finder(bindings: Binding[]): (flow: Flow) => Binding | undefined {
-  const single = new Map(bindings.map((binding) => [bindingName(binding), binding]));
-  const others = Map.groupBy(
-    bindings.filter(({ port, endPort }) => port !== endPort),
-    ({ ipAddress }) => ipAddress,
-  );
-  return ({ ipAddress, protocol, port }) => {
-    const wide = others.get(ipAddress) ?? [];
-    const whole = wide.find((binding) => binding.protocol === undefined);
-    if (port === undefined || protocol === "icmp" || protocol === "icmpv6") return whole;
-    const own = single.get(bindingName({ ipAddress, protocol, port, endPort: port }));
-    const inRange = (binding: Binding) =>
-      binding.protocol === protocol && binding.port <= port && port <= binding.endPort;
-    return own ?? wide.find(inRange) ?? whole;
-  };
-}
-
-/** A flow that the network itself answers, because its address lets it pass. */
-function passes({ ipAddress, protocol, replyIp }: Flow, { whenNoTarget, targets }: Binding): boolean {
-  const isOver = protocol !== "tcp" && targets.length > 0;
-  return whenNoTarget === "pass" && replyIp === ipAddress && !isOver;
-}
-
-function leadsElsewhere({ port, replyIp, replyPort }: Flow, { targets }: Binding): boolean {
-  return !targets.some((target) => target.ip === replyIp && (target.port ?? port) === replyPort);
 }

@@ -8,7 +8,6 @@ import {
   pairName,
   sameSettings,
 } from "./desired.ts";
-import { type Flow, type FlowQuery, flowQueries, type Judge, judgeOf, kindsOf } from "./flows.ts";
 import type { NodeFacts } from "./node.ts";
 import type { Pod } from "./pod.ts";
 
@@ -16,13 +15,6 @@ import type { Pod } from "./pod.ts";
 export interface Rules {
   /** Brings them to this state. */
   write(state: DesiredState): Promise<void>;
-}
-
-/** The flows of the node's kernel. */
-export interface Flows {
-  /** `over`: also connections that are over, which the kernel still remembers. */
-  flows(query: FlowQuery, which?: { over: boolean }): Promise<Flow[]>;
-  end(flow: Flow): Promise<void>;
 }
 
 export interface Sync {
@@ -76,35 +68,6 @@ function rivals(instance: string, last: DesiredState | undefined, claims: Claim[
 }
 
 /**
- * Ends the flows that must not go on; returns how many kinds of them there were. It comes after the commit, because
- * before it a deleted flow would come back with its old target. A listing takes a while, and what it shows may have begun
- * under a newer state: a flow is ended only where `states`, asked again for each, are of one mind about it.
- */
-export async function endStaleFlows(states: () => DesiredState[], kernel: Flows): Promise<number> {
-  const isStale = judging(states);
-  const bindings = states().flatMap((state) => state.bindings);
-  let ended = 0;
-  for (const query of flowQueries(bindings)) {
-    for (const flow of kindsOf((await kernel.flows(query)).filter(isStale))) {
-      if (!isStale(flow)) continue;
-      await kernel.end(flow);
-      ended++;
-    }
-  }
-  return ended;
-}
-
-function judging(states: () => DesiredState[]): Judge {
-  const known = new Map<DesiredState, Judge>();
-  return (flow) =>
-    states().every((state) => {
-      const judge = known.get(state) ?? judgeOf(state);
-      known.set(state, judge);
-      return judge(flow);
-    });
-}
-
-/**
  * What of a state the kernel does not know. `waits`: only pods that joined the live set; every binding leads where it did,
  * and no pod left. A new pod in it has no flows before it is a target; a transaction for it would only hold up the one
  * that makes it so, because pods often become ready milliseconds after they run. The next inspection brings it in.
@@ -119,7 +82,9 @@ function news(before: DesiredState, after: DesiredState): "none" | "waits" | "ur
   return before.live.length === after.live.length ? "none" : "waits";
 }
 
-/** Mostly they are one object. */
+/** Most of them are one object. Of two addresses with one IP each has pods of its own: one that left is news. */
 function sameBinding(a: Binding, b: Binding | undefined): boolean {
-  return a === b || JSON.stringify(a) === JSON.stringify(b);
+  if (a === b) return true;
+  const isKept = a.live.every((podIp) => b?.live.includes(podIp));
+  return isKept && JSON.stringify({ ...a, live: [] }) === JSON.stringify({ ...b, live: [] });
 }

@@ -1,10 +1,9 @@
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
-import { type Ending, endFlowsTo } from "./cleanup.ts";
-import { type Claim, type DesiredState, type Frontend, frontendsOf, type Problem } from "./desired.ts";
+import { type Claim, type DesiredState, frontendsOf, type Problem } from "./desired.ts";
 import type { NodeFacts } from "./node.ts";
 import type { PodSource } from "./pods.ts";
-import { endStaleFlows, reconcile, type Rules, type Sync } from "./reconcile.ts";
+import { reconcile, type Rules, type Sync } from "./reconcile.ts";
 import { Rivals } from "./rivals.ts";
 import type { Status } from "./status.ts";
 
@@ -32,6 +31,8 @@ interface Inspection {
 export interface SyncParts {
   config: Config;
   kernel: Kernel;
+  /** Calls `write` in a moment that suits what else works with the rules. */
+  around?(state: DesiredState, write: () => Promise<void>): Promise<void>;
   /** Where these pods of the node are live. */
   nodeFacts(podIps: string[]): Promise<NodeFacts>;
   /** Called once for each conflict with another installation, when it is found. */
@@ -128,7 +129,8 @@ export class SyncPass {
 
   #write(state: DesiredState): Promise<void> {
     this.#pending = state;
-    return this.parts.kernel.write(state);
+    const write = () => this.parts.kernel.write(state);
+    return this.parts.around?.(state, write) ?? write();
   }
 
   /** The IPs of the pods that are live, each once. */
@@ -207,47 +209,6 @@ export class SyncPass {
     if (status.failed(message)) log.error({ err: error }, message);
     return message;
   }
-}
-
-/** The end of flows that lead elsewhere than their binding. */
-export class FlowPass {
-  /** What the installation had before this agent came. */
-  #before: Frontend[];
-
-  constructor(readonly parts: { flows: Ending; before: Frontend[]; status: Status; log: Logger }) {
-    this.#before = parts.before;
-  }
-
-  /**
-   * Whether conntrack did its work. The live set already cuts what must not go on; without conntrack a UDP flow only
-   * takes longer to move.
-   */
-  async run(held: Held): Promise<boolean> {
-    const { flows, status, log } = this.parts;
-    if (held.state === undefined) return true;
-    try {
-      const ended = await endStaleFlows(() => held.states(), flows);
-      // A port that an earlier configuration had, and nobody has now: nothing else would ever end a UDP flow to it.
-      if (this.#before.length > 0) {
-        await endFlowsTo(this.#before, [...held.state.bindings, ...held.claims], flows);
-        this.#before = [];
-      }
-      if (ended > 0) log.debug(`${ended} kinds of stale flows are ended`);
-      status.trouble("conntrack", undefined);
-      return true;
-    } catch (error) {
-      const message = `stale flows could not be ended: ${sentence(error)}`;
-      if (status.trouble("conntrack", message)) log.warn(message);
-      return false;
-    }
-  }
-}
-
-/** What flows are held against. */
-export interface Held {
-  state: DesiredState | undefined;
-  claims: Claim[];
-  states(): DesiredState[];
 }
 
 function sentence(error: unknown): string {

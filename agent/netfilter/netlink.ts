@@ -83,6 +83,11 @@ export class Netlink {
     });
   }
 
+  /** Says a line to the request under way. */
+  interject(line: string): void {
+    if (this.#current !== undefined) this.#conversation?.say(`${line}\n`);
+  }
+
   /** Ends the program; a later request starts it anew. */
   end(): void {
     this.#fail("CRASHED", "was ended");

@@ -1,5 +1,6 @@
 import type { ToolState } from "../doctor.ts";
-import { type Command, CommandError } from "./command.ts";
+import { type Command, CommandError, remedy } from "./command.ts";
+import { program } from "./netlink.ts";
 
 /** What the rules of a magic IP are made of. Each part is a chain of its own, so that the one a kernel lacks can be named. */
 const parts: Record<string, string> = {
@@ -25,9 +26,26 @@ export async function probeNft(command: Command): Promise<ToolState> {
   return lacking.length === Object.keys(parts).length ? whole : { ...whole, lacking };
 }
 
-/** Whether conntrack is there and may ask the kernel for something. */
+/** Whether connection tracking answers our program, which then also may end flows: both need NET_ADMIN. */
 export async function probeConntrack(command: Command): Promise<ToolState> {
-  return probe(command, "conntrack", ["-C"]);
+  return probe(
+    async (file, args, input) => {
+      const answer = await command(file, args, input);
+      const { error, message } = JSON.parse(answer) as { error?: string; message?: string };
+      if (error === undefined) return answer;
+      const said = message ?? error;
+      throw new CommandError(
+        "FAILED",
+        undefined,
+        said,
+        `connection tracking: ${said}${remedy(said)}`,
+        undefined,
+      );
+    },
+    program,
+    ["flows"],
+    "1 count\n",
+  );
 }
 
 /** The flavours of iptables that are installed. */

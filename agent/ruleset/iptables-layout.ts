@@ -52,13 +52,13 @@ function byIpOf(bindings: Binding[]): Map<string, Binding[]> {
 }
 
 /** Whether another installation has ports of the IP: what neither has is then no matter of ours. */
-function isShared({ shared = [] }: DesiredState & { shared?: string[] }, ipAddress: string): boolean {
-  return shared.includes(ipAddress);
+function isShared({ neighbours = [] }: DesiredState, ipAddress: string): boolean {
+  return neighbours.some((neighbour) => neighbour.ipAddress === ipAddress);
 }
 
 export function unservedIp(ipAddress: string): Binding {
   const whole = { ipAddress, protocol: undefined, port: 0, endPort: 65535 };
-  return { ...whole, targets: [], loadBalance: false, whenNoTarget: "reject" };
+  return { ...whole, targets: [], loadBalance: false, whenNoTarget: "reject", live: [] };
 }
 
 /** What clients send, by binding: mangle sees every packet as it was sent, nat only a flow's first. */

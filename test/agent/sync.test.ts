@@ -1,16 +1,14 @@
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import type { Claim, DesiredState } from "../../agent/desired.ts";
-import type { Flow } from "../../agent/flows.ts";
 import { metricsText } from "../../agent/metrics.ts";
 import type { Pod } from "../../agent/pod.ts";
 import { Status } from "../../agent/status.ts";
-import { FlowPass, type Kernel, SyncPass } from "../../agent/sync.ts";
+import { type Kernel, SyncPass } from "../../agent/sync.ts";
 import { node } from "./node-facts.ts";
 import { config, pod } from "./state.ts";
 
 const silent = pino({ level: "silent" });
-const log = silent;
 const a = pod("a");
 const b = pod("b", { ips: ["10.244.1.8"], created: "2026-11-02T00:00:00Z" });
 
@@ -44,31 +42,7 @@ function passes(nodeFacts = () => Promise.resolve(node), log = silent) {
   return { kernel, status, sync, run };
 }
 
-const connection = (replyIp: string): Flow => ({
-  ...{ protocol: "tcp", state: "ESTABLISHED", ipAddress: "169.254.210.210", port: 80 },
-  ...{ replyIp, replyPort: 8080 },
-});
-
 describe("flows that are looked at", () => {
-  it("while a new target comes are held against it, too: its first connections go on", async () => {
-    const { kernel, status, sync, run } = passes();
-    await run(a);
-    const ended: Flow[] = [];
-    const flows = {
-      // What conntrack lists began while it was about to list it.
-      flows: async ({ protocol }: { protocol: string }) => {
-        if (protocol !== "tcp") return [];
-        await run(a, b);
-        return [connection("10.244.1.8"), connection("10.244.1.9")];
-      },
-      end: (flow: Flow) => Promise.resolve(void ended.push(flow)),
-      endAll: () => Promise.resolve(),
-    };
-    await new FlowPass({ flows, before: [], status, log }).run(sync);
-    expect(kernel.held?.live).toHaveLength(2);
-    expect(ended).toEqual([connection("10.244.1.9")]);
-  });
-
   it("while a write is under way, or after one that failed, may belong to it", async () => {
     const { kernel, sync, run } = passes();
     await run(a);

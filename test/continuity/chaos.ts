@@ -52,10 +52,11 @@ const troubles: Record<string, Trouble> = {
   element: ({ stage }) => stage.nft("flush", "set", "inet", table, "live4").catch(() => {}),
   tool: async ({ stage, random }) => {
     const scripts = ["", "exit 1", "kill -SEGV $$", "exec sleep 60", 'sleep 1; exec "$REAL" "$@"'];
-    const tool = random() < 0.7 ? "nft" : "conntrack";
-    await stage.replaceTool(tool, scripts[Math.floor(random() * scripts.length)]);
+    const replace =
+      random() < 0.7 ? (script?: string) => stage.replaceTool("nft", script) : stage.replaceFlows;
+    await replace.call(stage, scripts[Math.floor(random() * scripts.length)]);
     await delay(500 + random() * 2_000);
-    await stage.replaceTool(tool);
+    await replace.call(stage);
   },
   api: async ({ stage, random }) => {
     const faults = [refuse(500), refuse(429, { "retry-after": "1" }), silence, truncated, halfOpen];

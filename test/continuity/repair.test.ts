@@ -129,27 +129,27 @@ describe("a tool that fails", () => {
   });
 
   it.each([
-    ["is missing", "", /conntrack is not installed/],
-    ["hangs", "exec sleep 60", /did not finish/],
-    ["ends with 1", "echo 'conntrack v1: Operation failed' >&2; exit 1", /Operation failed/],
+    ["is missing", "exit 127", /magic-ip-netlink is not installed/],
+    ["hangs", "exec sleep 60", /did not answer/],
+    ["ends with 1", "exit 1", /ended with exit code 1/],
   ])(
-    "(conntrack, which %s) costs a word in the status and no traffic (F29)",
+    "(the one that ends flows, which %s) costs a word in the status and no traffic (F29)",
     async (_how, script, reason) => {
-      await stage.replaceTool("conntrack", script);
+      await stage.replaceFlows(script);
       await stage.addPod("b", { ips: [b] });
       await stage.deletePod("a");
       await served("b");
       await takes("the word", 10, async () => reason.test((await agent.readiness())?.reasons.join() ?? ""));
       expect((await agent.readiness())?.ready).toBe(true);
-      await stage.replaceTool("conntrack");
+      await stage.replaceFlows();
       await takes("the word to go", 15, async () => !(await agent.readiness())?.reasons.length);
     },
   );
 });
 
-it("the flows of addresses without a target need no conntrack to be refused (F29)", async () => {
+it("the flows of addresses without a target need no end to be refused (F29)", async () => {
   await begin();
-  await stage.replaceTool("conntrack", "exit 1");
+  await stage.replaceFlows("exit 1");
   await stage.node.call("client", "udp", magicIp, 80, { keep: "guarded" });
   await stage.deletePod("a");
   await takes("a refusal", 3, async () => {

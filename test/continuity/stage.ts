@@ -5,6 +5,7 @@ import { execa } from "execa";
 import { until } from "../cluster/patience.ts";
 import type { PodNetwork } from "../kernel/topology.ts";
 import { type Switches, TestNode } from "../kernel/node.ts";
+import { endPrograms } from "../kernel/programs.ts";
 import { netlinkProgram } from "../support/netlink.ts";
 import { AgentProcess } from "./agent-process.ts";
 import { ControlPlane, end } from "./control-plane.ts";
@@ -139,6 +140,14 @@ export class Stage {
     else await writeFile(draft, `#!/bin/sh\nREAL=${real}\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n${script}\n`);
     if (script !== undefined) await chmod(draft, 0o755);
     await execa("mv", [draft, file]);
+  }
+
+  /** Puts a script in the place of the agent's program that ends flows, also of the one that runs. */
+  async replaceFlows(script?: string): Promise<void> {
+    const others = '[ "$1" = flows ] || exec "$REAL" "$@"';
+    await this.replaceTool("magic-ip-netlink", script === undefined ? undefined : `${others}\n${script}`);
+    const { stdout } = await this.node.in("node", ["readlink", "/proc/self/ns/net"]);
+    await endPrograms(stdout, "flows");
   }
 
   /** What the kernel has of the agent; empty when there is nothing. */

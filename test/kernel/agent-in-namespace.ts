@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
@@ -10,6 +10,7 @@ import type { Config } from "../../agent/config.ts";
 import { type Command, converse, type Converse } from "../../agent/netfilter/command.ts";
 import { Conntrack } from "../../agent/netfilter/conntrack.ts";
 import { Monitor } from "../../agent/netfilter/monitor.ts";
+import { Netlink, program } from "../../agent/netfilter/netlink.ts";
 import { NftablesBackend } from "../../agent/netfilter/nftables.ts";
 import { Tables } from "../../agent/netfilter/tables.ts";
 import type { Report } from "../../agent/status.ts";
@@ -18,9 +19,10 @@ import { config } from "../agent/state.ts";
 import { ensurePackages } from "../support/debian.ts";
 import { netlinkProgram } from "../support/netlink.ts";
 import { Namespaces } from "./namespaces.ts";
+import { endPrograms } from "./programs.ts";
 
 /** A tool's name, and what a shell does in its place. */
-export type Tool = "nft" | "magic-ip-netlink" | "conntrack";
+export type Tool = "nft" | "magic-ip-netlink";
 
 /** The agent with one pod as target, in an empty network namespace, with tools that can be made to fail. */
 export class AgentInNamespace {
@@ -66,19 +68,20 @@ export class AgentInNamespace {
     this.#tables = new Tables(start);
     const monitor = new Monitor(wanted.instance, { start });
     const backend = new NftablesBackend(wrapped, this.#tables);
+    const flows = new Conntrack(new Netlink("flows", { start }));
     this.#ended = runAgent(
       {
         ...{ config: wanted, nodeName: node.name, api, home: undefined, backend },
         monitor: monitored ? monitor : undefined,
         everyBackend: () => Promise.resolve([backend]),
-        conntrack: new Conntrack(wrapped),
+        flows,
         nodeFacts: () => Promise.resolve(node),
         examine: () => Promise.resolve([]),
         holdsHealthPort: () => void (this.holdsHealthPort = true),
         log: pino({ level: "silent" }),
       },
       this.#ending.signal,
-    );
+    ).finally(() => flows.end());
     this.#ended.catch(() => {});
   }
 
@@ -96,10 +99,10 @@ export class AgentInNamespace {
   async replaceTool(tool: Tool, script: string | undefined): Promise<void> {
     const file = join(this.#tools, tool);
     // The one that stays ends, so that the next is this one.
-    if (tool === "magic-ip-netlink") setTimeout(() => this.#tables?.end(), 100);
-    if (script === undefined) return await rm(file, { force: true });
-    await writeFile(file, `#!/bin/sh\n${script}\n`);
-    await chmod(file, 0o755);
+    if (tool === program) setTimeout(() => this.#tables?.end(), 100);
+    await rm(file, { force: true });
+    if (script !== undefined) await writeFile(file, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    if (tool === program) await endPrograms(await this.#networkId(), "flows");
   }
 
   /** Runs nft as somebody else on the node does. */
@@ -135,9 +138,12 @@ export class AgentInNamespace {
     return found.flat();
   }
 
+  async #networkId(): Promise<string> {
+    return (await this.namespaces.in("node", ["readlink", "/proc/self/ns/net"])).stdout;
+  }
+
   async stop(): Promise<void> {
-    const { stdout } = await this.namespaces.in("node", ["readlink", "/proc/self/ns/net"]);
-    this.#network = stdout;
+    this.#network = await this.#networkId();
     this.#ending.abort();
     await this.#ended;
     // In the agent's process, its end does it.

@@ -117,7 +117,7 @@ describe("what cleans up looks at every backend", () => {
 });
 
 describe("a cleanup of the node", () => {
-  const flows = new Conntrack((...given) => run(...given));
+  const flows = new Conntrack(namespaces.netlink("node", "flows"));
   const settings = config({ instance: "test.gone" });
   const write = async (backend: Backend) => backend.write(desired(settings, node, []));
   const clean = async (tables: Tables, instance?: string) => {

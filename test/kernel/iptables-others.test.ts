@@ -38,13 +38,10 @@ function binding(
   const target = { namespace: "n", name: "pod", uid: `uid-${ip}`, ip: ip ?? "", port: 8080 };
   const targets = ip === undefined ? [] : [target];
   const frontend = { ipAddress, protocol, port, endPort: port };
-  return { ...frontend, targets, loadBalance: false, whenNoTarget: "reject" };
+  return { ...frontend, targets, loadBalance: false, whenNoTarget: "reject", live: [target.ip] };
 }
 
-function stateOf(
-  bindings: Binding[],
-  changes: Partial<DesiredState> & { shared?: string[] } = {},
-): DesiredState {
+function stateOf(bindings: Binding[], changes: Partial<DesiredState> = {}): DesiredState {
   return {
     instance: "monitoring.echo",
     hostClients: true,
@@ -295,7 +292,9 @@ describe.each(["nft", "legacy"] as const)("with iptables-%s", (flavour) => {
   });
 
   it("of an IP that another installation has, too, only the installation's own ports are refused and guarded (C15)", async () => {
-    const state = stateOf([binding(magicIp, 80, undefined)], { shared: [magicIp] });
+    const state = stateOf([binding(magicIp, 80, undefined)], {
+      neighbours: [{ ipAddress: magicIp, protocol: "tcp", port: 81, endPort: 81 }],
+    });
     await new IptablesBackend(flavour, node.command).write(state);
     const rules = await node.command(`iptables-${flavour}-save`, []);
     const verdicts = rules.match(/^-A MAGICIP-\S+ .*-j (DROP|REJECT).*$/gm) ?? [];

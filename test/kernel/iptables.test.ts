@@ -61,6 +61,7 @@ function binding(ipAddress: string, what: string, ips: string[], changes: Partia
     targets: ips.map((ip) => ({ namespace: "n", name: `pod-${ip}`, uid: ip, ip, port: targetPort })),
     loadBalance: ips.length > 1,
     whenNoTarget: "reject",
+    live: ips,
     ...changes,
   };
 }

@@ -40,7 +40,10 @@ export class Namespaces {
 
   /** The agent's way to run tools, in this namespace. */
   command(name: string): Command {
-    return (file, args, ...others) => command("nsenter", [...this.#enter(name), file, ...args], ...others);
+    return async (file, args, ...others) => {
+      const place = file === program ? await netlinkProgram() : file;
+      return await command("nsenter", [...this.#enter(name), place, ...args], ...others);
+    };
   }
 
   /** The agent's way to talk with its netlink program, in this namespace. */

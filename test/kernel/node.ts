@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import type { Command } from "../../agent/netfilter/command.ts";
+import type { Mode, Netlink } from "../../agent/netfilter/netlink.ts";
 import type { NodeFacts } from "../../agent/node.ts";
 import { ensurePackages } from "../support/debian.ts";
 import { type Answer, Caller, type Request, type Transport } from "./caller.ts";
@@ -60,6 +61,11 @@ export class TestNode {
   readonly tables = this.#namespaces.tables("node");
 
   private constructor() {}
+
+  /** The agent's netlink program on the node. */
+  netlink(mode: Mode): Netlink {
+    return this.#namespaces.netlink("node", mode);
+  }
 
   static async create(switches: Partial<Switches> = {}): Promise<TestNode> {
     await ensurePackages(["nftables", "iptables", "conntrack", "iproute2", "iputils-ping", "tcpdump"]);

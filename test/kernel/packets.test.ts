@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cleanUp } from "../../agent/cleanup.ts";
 import { bindingName, desired } from "../../agent/desired.ts";
+import { flowKinds } from "../../agent/flowpass.ts";
+import { flowTable } from "../../agent/flows.ts";
 import { Conntrack } from "../../agent/netfilter/conntrack.ts";
 import type { Pod } from "../../agent/pod.ts";
-import { endStaleFlows } from "../../agent/reconcile.ts";
 import { address, config, pod } from "../agent/state.ts";
 import type { Command } from "../../agent/netfilter/command.ts";
 import { backendNames, makeBackend } from "./backends.ts";
@@ -18,16 +19,21 @@ const dualStackNames = families.flatMap((family) =>
 
 let scene: Scene;
 let host: Pod;
+let flows: Conntrack;
 /** Ports of clients below those that the kernel hands out. */
 let lastPort = 20_000;
 
 beforeAll(async () => {
   scene = await Scene.create();
+  flows = new Conntrack(scene.node.netlink("flows"));
   host = pod("host", { ips: await scene.node.addPod("host", "host"), hostNetwork: true });
   await scene.node.serve("host", [8080]);
 });
 
-afterAll(() => scene?.remove());
+afterAll(async () => {
+  flows?.end();
+  await scene?.remove();
+});
 
 /** Conntrack has a flow that it never saw: what a pod leaves that ends with connections under way. */
 async function rememberFlow({ client, sourcePort, to, state }: RememberedFlow): Promise<void> {
@@ -47,7 +53,7 @@ interface RememberedFlow {
 /** What the agent does after a commit. */
 async function endFlows(pods: Pod[]): Promise<void> {
   const state = desired(dualStack(), scene.node.facts, pods);
-  await endStaleFlows(() => [state], new Conntrack(scene.node.command));
+  for (const kind of flowKinds) await flows.pass(kind, flowTable({ states: [state] }));
 }
 
 describe.each(backendNames)("with %s", (backendName) => {
@@ -254,7 +260,7 @@ describe.each(backendNames)("with %s", (backendName) => {
       const kept = () => scene.node.call("bridge-client", "tcp", magicIps.IPv4, 80, { keep: backendName });
       expect(await kept()).toMatchObject({ uid: "uid-old" });
       expect(await flowsTo(81)).not.toBe("");
-      await cleanUp("other.echo", [otherBackend], new Conntrack(scene.node.command));
+      await cleanUp("other.echo", [otherBackend], flows);
       expect(await flowsTo(81)).toBe("");
       expect(await kept()).toMatchObject({ uid: "uid-old" });
       expect(await call(80)).toMatchObject({ uid: "uid-old" });

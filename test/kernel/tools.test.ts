@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
+import { netlinkProgram } from "../support/netlink.ts";
 import { AgentInNamespace, until } from "./agent-in-namespace.ts";
 
 /** What a tool may do instead of its work. */
@@ -55,17 +56,20 @@ it.concurrent("an nft that takes 2 s is waited for", async () => {
   });
 });
 
-describe.concurrent.each(Object.entries(faults).slice(0, 4))("when conntrack %s", (_, script) => {
+describe.concurrent.each(Object.entries(faults))("when the program that ends flows %s", (_, script) => {
   it("the rules are right all the same, the agent is ready and names it, until it works again", async () => {
     await withAgent(async (agent, rules) => {
-      await agent.replaceTool("conntrack", script);
+      await agent.replaceTool(
+        "magic-ip-netlink",
+        `[ "$1" = flows ] || exec ${await netlinkProgram()} "$@"\n${script}`,
+      );
       await agent.nft("flush ruleset");
       const named = async () =>
         /stale flows could not be ended: /.test((await agent.report()).reasons.join());
       await until(named, 15_000);
       expect(await agent.rules()).toBe(rules);
       expect((await agent.report()).ready).toBe(true);
-      await agent.replaceTool("conntrack", undefined);
+      await agent.replaceTool("magic-ip-netlink", undefined);
       await until(async () => !(await named()), 15_000);
     });
   });
