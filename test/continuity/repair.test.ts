@@ -12,8 +12,8 @@ beforeAll(async () => {
 });
 afterAll(() => stage?.remove());
 
-/** The programs that stay with the agent: for looks, for changes, for what others do. */
-const resident = 3;
+/** The programs that stay with the agent: for looks, for changes, for what others do, for flows. */
+const resident = 4;
 
 const call = () => stage.node.call("client", "tcp", magicIp, 80, { deadline: 250 });
 const served = (pod: string, seconds = 5) =>
