@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import type { Api } from "./api.ts";
 import type { Config } from "./config.ts";
 import { departure, type Home, Permission } from "./departure.ts";
-import type { Frontend, Problem } from "./desired.ts";
+import type { Frontend, HeldRules, Problem } from "./desired.ts";
 import type { Finding } from "./doctor.ts";
 import { serveEndpoints } from "./endpoints.ts";
 import { type Event, postEvent } from "./event.ts";
@@ -61,8 +61,9 @@ const permissionIntervals = { minimum: 5_000, maximum: 1_800_000, retry: 5_000 }
 const leaseIntervals = { minimum: 60_000, maximum: 60_000, retry: 5_000 };
 
 /**
- * Keeps the node's magic IPs in step until the signal aborts. Nothing in the kernel is touched before every selector
- * was listed once, and nothing is removed at the end unless the whole installation goes.
+ * Keeps the node's magic IPs in step until the signal aborts. Rules that lead somewhere are not touched before a selector
+ * was listed, those of an address not before its own was, and nothing is removed at the end unless the whole installation
+ * goes.
  */
 export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<void> {
   const { config, home, api, backend } = agent;
@@ -120,6 +121,7 @@ async function keepInStep(agent: AgentParts, { status, before }: Start, signal: 
   const sync = new SyncPass({
     ...agent,
     kernel: backend,
+    held: () => heldRules(agent),
     status,
     conflict: (problem) => tell(agent, problem),
     around: (state, write) =>
@@ -145,8 +147,7 @@ async function keepInStep(agent: AgentParts, { status, before }: Start, signal: 
     return sees;
   }, inspectionIntervals);
   const pods = watchPods(api, config, nodeName, podListener(rules.trigger, status, log), signal);
-  const { heard }: PodSource & { heard?(): Map<string, number> } = pods;
-  if (heard !== undefined) status.hears(() => heard.call(pods));
+  status.hears(() => pods.heard());
   const ipAddresses = config.addresses.flatMap(({ ipAddresses }) => ipAddresses).join(", ");
   log.info(`watching pods on node ${nodeName} for ${ipAddresses}`);
   const leases = createSchedule(async () => {
@@ -196,6 +197,20 @@ function post({ api, home, nodeName, log }: AgentParts, event: Event): void {
   postEvent(api, home, nodeName, event).catch((error: unknown) =>
     log.debug({ err: error }, "the event could not be posted"),
   );
+}
+
+/** By whichever backend the agent before held them. */
+async function heldRules({ backend, everyBackend, config, log }: AgentParts): Promise<HeldRules> {
+  const own = await backend.held(config.instance);
+  if (own.targets.size > 0) return own;
+  for (const other of (await everyBackend()).filter(({ name }) => name !== backend.name)) {
+    const theirs = await other.held(config.instance).catch((error: Error) => {
+      log.warn(`where the rules lead that ${other.name} may hold cannot be read: ${error.message}`);
+      return own;
+    });
+    if (theirs.targets.size > 0) return theirs;
+  }
+  return own;
 }
 
 /** After the first write, so that traffic goes on while the rules of an agent with another backend go. */

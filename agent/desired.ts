@@ -1,7 +1,7 @@
 import { matchesSelector } from "../component/spec/selector.ts";
 import type { Address, Config, Port, Protocol, WhenNoTarget } from "./config.ts";
 import type { NodeFacts } from "./node.ts";
-import type { Pod } from "./pod.ts";
+import type { Pod, Sight } from "./pod.ts";
 import { chooseTargets, type Family, livePodIps, type Target, withOwnIps } from "./target.ts";
 
 /** What clients dial. */
@@ -40,8 +40,11 @@ export interface Claim extends Frontend {
 
 /** A reason why a binding is missing or doubtful. */
 export interface Problem {
-  /** `NO_TARGET`: no pod of this node can serve it. `CONFLICT`: another installation of this node has it. */
-  code: "NO_TARGET" | "CONFLICT";
+  /**
+   * `NO_TARGET`: no pod of this node can serve it. `CONFLICT`: another installation of this node has it. `UNKNOWN_PODS`: its
+   * pods were not listed yet, and it leads where the rules of the agent before led.
+   */
+  code: "NO_TARGET" | "CONFLICT" | "UNKNOWN_PODS";
   /** The name of the binding. */
   binding: string;
   message: string;
@@ -72,15 +75,43 @@ export interface DesiredState {
   problems: Problem[];
 }
 
+/** Where the rules of the agent before lead: all that is known of an address whose pods cannot be listed. */
+export interface HeldRules {
+  /** By `bindingName`. */
+  targets: Map<string, { ip: string; port: number | undefined }[]>;
+  live: LivePair[];
+}
+
+/** How much of the pods is known. */
+export interface Knowledge {
+  sight: Sight;
+  held: HeldRules;
+}
+
+/** Every pod, of every address. */
+const complete: Knowledge = {
+  sight: { knows: () => true, sees: () => true },
+  held: { targets: new Map(), live: [] },
+};
+
 /**
  * What should hold on the node, from nothing but the configuration, the node and its pods: the same pods give the same
  * answer whatever came before, so a relist never moves a target. What another installation has already is left to it.
+ * Only where an address's pods are not known is it what the kernel has.
  * Bindings that stay as they were stay the same objects as long as the configuration's and the pods' objects do.
  */
-export function desired(config: Config, node: NodeFacts, pods: Pod[], claims: Claim[] = []): DesiredState {
+export function desired(
+  config: Config,
+  node: NodeFacts,
+  pods: Pod[],
+  claims: Claim[] = [],
+  { sight, held } = complete,
+): DesiredState {
   const here = withOwnIps(pods.filter(({ nodeName }) => nodeName === node.name));
-  const matching = matchingPods(config, here);
-  const answers = config.addresses.map((address) => answer(address, matching.get(address) ?? []));
+  const matching = matchingPods(config, here, sight);
+  const answers = config.addresses.map((address) =>
+    sight.knows(address) ? answer(address, matching.get(address) ?? []) : heldAnswer(address, held),
+  );
   const all = answers.flatMap(({ bindings }) => bindings);
   const conflicts = claims.length === 0 ? [] : conflictsOf(all, claims);
   const state = {
@@ -171,6 +202,30 @@ function newAnswer(address: Address, matching: Pod[]): Answer {
   };
 }
 
+/** What an address of which nothing is known goes on with. */
+function heldAnswer(address: Address, held: HeldRules): Answer {
+  const { namespace, selector, ipAddresses, loadBalance, whenNoTarget } = address;
+  const bindings = ipAddresses.flatMap((ipAddress) =>
+    frontends(address, ipAddress).map(({ frontend }): Binding => {
+      const places = held.targets.get(bindingName(frontend)) ?? [];
+      const targets = places
+        .slice(0, loadBalance ? undefined : 1)
+        .map((place) => ({ namespace, name: "(not listed)", uid: "", ...place }));
+      const live = held.live.flatMap((pair) => (pair.ipAddress === ipAddress ? pair.podIp : []));
+      return { ...frontend, targets, loadBalance, whenNoTarget, live };
+    }),
+  );
+  const message = (name: string) =>
+    `${name} goes on as it was, because the pods in ${namespace} that match ${selector} could not be listed yet`;
+  return {
+    bindings,
+    live: held.live.filter(({ ipAddress }) => ipAddresses.includes(ipAddress)),
+    problems: bindings.map(bindingName).map((name) => ({
+      ...{ code: "UNKNOWN_PODS", binding: name, message: message(name) },
+    })),
+  };
+}
+
 /** All that a configuration asks for, whatever the node and its pods are. */
 export function frontendsOf({ addresses }: Config): Frontend[] {
   return addresses.flatMap((address) =>
@@ -206,10 +261,11 @@ function addressesOf(config: Config, pod: Pod): Address[] {
   return addresses;
 }
 
-function matchingPods(config: Config, pods: Pod[]): Map<Address, Pod[]> {
+function matchingPods(config: Config, pods: Pod[], sight: Sight): Map<Address, Pod[]> {
   const matching = new Map<Address, Pod[]>();
   for (const pod of pods) {
     for (const address of addressesOf(config, pod)) {
+      if (!sight.sees(address, pod)) continue;
       const others = matching.get(address);
       if (others === undefined) matching.set(address, [pod]);
       else others.push(pod);

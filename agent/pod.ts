@@ -1,4 +1,5 @@
 import type { V1Container, V1Pod } from "@kubernetes/client-node";
+import type { Address } from "./config.ts";
 import type { Fields } from "./json.ts";
 
 /** What matters of a pod, and nothing else: the agent holds one of these for each pod that its selectors match. */
@@ -24,6 +25,14 @@ export interface NamedPort {
   name: string;
   protocol: string;
   port: number;
+}
+
+/** What each address may know of the pods: one selector's watch may be behind another's, or have nothing to tell yet. */
+export interface Sight {
+  /** Whether the address's pods were listed at least once. */
+  knows(address: Address): boolean;
+  /** Whether the address's own watch has the pod. */
+  sees(address: Address, pod: Pod): boolean;
 }
 
 /**

@@ -1,25 +1,31 @@
 import type { V1Pod } from "@kubernetes/client-node";
 import type { Api } from "./api.ts";
 import type { Config } from "./config.ts";
-import { type Pod, podFromApi, podShape } from "./pod.ts";
+import { type Pod, podFromApi, podShape, type Sight } from "./pod.ts";
 import { type Interest, type Known, list } from "./podpages.ts";
-import { isOlder, type PodListener, PodWatch, type Times } from "./podwatch.ts";
+import { Deleted, isOlder } from "./podversions.ts";
+import { type PodListener, PodWatch, sleep, type Times } from "./podwatch.ts";
 
 export type { PodListener } from "./podwatch.ts";
 
 /** The pods of this node that the addresses may lead to, kept in step with the API server. */
 export interface PodSource {
-  /** What is known now; undefined until every selector was listed once. */
+  /** What is known now; undefined until every selector was listed, has failed, or has taken too long. */
   pods(): Pod[] | undefined;
+  /** Of what `pods` returned at the same moment. */
+  sight: Sight;
+  /** When the API server was last heard, as performance.now() says, by what is listed and watched (path and selector). */
+  heard(): Map<string, number>;
 }
 
-const usual: Times = { comeBack: 11_000, silence: 75_000 };
+const usual: Times = { comeBack: 11_000, silence: 75_000, first: 2_000 };
 
 /**
  * Lists, then watches, the pods of the node for each namespace and selector until the signal aborts. A watch resumes
  * where it ended, but everything is listed anew where it may have lost something: after a silence, when the version is
  * too old to go on from, and when versions go backwards (an etcd restore). The relist after `pollInterval` is the safety
- * net behind that. Failures are retried for ever, and what was known stays known.
+ * net behind that. Failures are retried for ever, and what was known stays known. Selectors wait for each other at the start
+ * only: whoever loses one namespace must not lose the addresses of all others.
  */
 export function watchPods(
   api: Api,
@@ -30,15 +36,41 @@ export function watchPods(
   times = usual,
 ): PodSource {
   const all = { ...times, relist: config.pollInterval * 1000 };
-  const watches = interests(config).map((interest) => new PodWatch(api, interest, nodeName, all, listener));
-  for (const watch of watches) void watch.run(signal);
-  return { pods: () => merged(watches.map(({ known }) => known)) };
+  const deleted = new Deleted();
+  const watches = new Map(
+    interests(config).map((interest) => [
+      nameOf(interest),
+      new PodWatch(api, interest, nodeName, all, listener, deleted),
+    ]),
+  );
+  for (const watch of watches.values()) void watch.run(signal);
+  let waited = false;
+  void sleep(times.first, signal).then(() => {
+    waited = true;
+    listener.changed();
+  });
+  const own = [...watches.values()];
+  const isWaiting = () => !waited && own.some(({ known, failed }) => known === undefined && !failed);
+  return {
+    pods: () =>
+      isWaiting()
+        ? undefined
+        : merged(
+            own.map(({ known }) => known ?? new Map()),
+            deleted,
+          ),
+    sight: {
+      knows: (address) => watches.get(nameOf(address))?.known !== undefined,
+      sees: (address, { uid }) => watches.get(nameOf(address))?.known?.has(uid) ?? false,
+    },
+    heard: () => new Map(own.flatMap(({ source, heard }) => (heard === undefined ? [] : [[source, heard]]))),
+  };
 }
 
 /** The pods of the node, listed once. @throws {ApiError}, {JsonError} or a network error */
 export async function listPods(api: Api, config: Config, nodeName: string): Promise<Pod[]> {
   const lists = await Promise.all(interests(config).map((interest) => list(api, interest, nodeName)));
-  return merged(lists.map(({ pods }) => pods)) ?? [];
+  return merged(lists.map(({ pods }) => pods));
 }
 
 function interests({ addresses }: Config): Interest[] {
@@ -50,16 +82,18 @@ function interests({ addresses }: Config): Interest[] {
     return { ...pod, namedPorts: pod.namedPorts.filter(({ name }) => ports.has(name)) };
   };
   const all = addresses.map(({ namespace, selector }) => ({ namespace, selector, shape, read }));
-  return [
-    ...new Map(all.map((interest) => [`${interest.namespace} ${interest.selector}`, interest])).values(),
-  ];
+  return [...new Map(all.map((interest) => [nameOf(interest), interest])).values()];
+}
+
+function nameOf({ namespace, selector }: Pick<Interest, "namespace" | "selector">): string {
+  return `${namespace} ${selector}`;
 }
 
 /** Two selectors may know one pod; the uid tells, and the version which of them heard of it last. */
-function merged(all: (Known | undefined)[]): Pod[] | undefined {
-  if (all.includes(undefined)) return undefined;
+function merged(all: Known[], deleted = new Deleted()): Pod[] {
   const newest: Known = new Map();
-  for (const [uid, pod] of all.flatMap((known) => [...(known ?? [])])) {
+  for (const [uid, pod] of all.flatMap((known) => [...known])) {
+    if (deleted.has(pod)) continue;
     const other = newest.get(uid);
     if (other === undefined || !isOlder(pod.version, other.version)) newest.set(uid, pod);
   }

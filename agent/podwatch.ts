@@ -3,6 +3,7 @@ import type { V1Pod } from "@kubernetes/client-node";
 import { type Api, ApiError, Silence } from "./api.ts";
 import type { Fields } from "./json.ts";
 import { isExpired, type Known, keep, type Interest, list, podsPath, selection } from "./podpages.ts";
+import { type Deleted, isOlder } from "./podversions.ts";
 
 /** Told of every change, and of trouble with what is listed and watched (its path and selector), and of the end of it (undefined). */
 export interface PodListener {
@@ -27,6 +28,8 @@ export interface Times {
    * forgot the version that it was asked for, or no pod of the cluster changed and its etcd does not tell progress.
    */
   silence: number;
+  /** For so long, at the start, the selectors that are listed wait for the others. */
+  first: number;
 }
 
 /** Watches that failed one after the other before the pods are listed, in case lists are answered. */
@@ -34,9 +37,16 @@ const blindness = 4;
 
 /** One list, then one watch. */
 export class PodWatch {
+  /** Undefined until the pods were listed once. */
   known: Known | undefined;
+  /** Whether the first list was tried and failed. */
+  failed = false;
+  /** When the API server was last heard of it, as performance.now() says; undefined: never. */
+  heard: number | undefined;
   #version = "";
   #failures = 0;
+  /** Watches in a row that the server ended soon. */
+  #brief = 0;
   /** Watches in a row that did not begin. */
   #blind = 0;
   /** Versions in a row that could not be gone on from. */
@@ -50,12 +60,13 @@ export class PodWatch {
     readonly nodeName: string,
     readonly times: Times & { relist: number },
     readonly listener: PodListener,
+    readonly deleted: Deleted,
   ) {
     this.#patience = times.silence;
   }
 
   /** What is in trouble, for a person: two selectors of a namespace are two watches. */
-  get #source(): string {
+  get source(): string {
     return `${podsPath(this.interest)} (${this.interest.selector})`;
   }
 
@@ -72,6 +83,9 @@ export class PodWatch {
 
   async #list(signal: AbortSignal): Promise<void> {
     const { pods, version } = await list(this.api, this.interest, this.nodeName, signal);
+    // After an etcd restore what was deleted may be there again.
+    if (isOlder(version, this.#version)) this.deleted.clear();
+    this.heard = performance.now();
     this.known = pods;
     this.#version = version;
     if (this.#blind === 0) this.#succeeded();
@@ -112,11 +126,20 @@ export class PodWatch {
     const shape = eventShape(this.interest.shape);
     const events = await this.api.watch<WatchEvent>(podsPath(this.interest), query, until, shape);
     this.#blind = 0;
+    this.heard = performance.now();
     this.#succeeded();
     await this.#follow(events);
-    // A server that ends a watch before its time goes away, and ends those of all other agents, too.
     const lasted = performance.now() - opened;
-    if (lasted < (timeoutSeconds - 1) * 1000) await sleep(Math.random() * this.times.comeBack, signal);
+    if (lasted < (timeoutSeconds - 1) * 1000) await this.#comeBack(lasted, signal);
+  }
+
+  /**
+   * The server, or a load balancer on the way, ended a watch before its time, and maybe those of all other agents: within a
+   * second we come back to it, or to another server, as client-go does; ever more slowly where that is for nothing.
+   */
+  async #comeBack(lasted: number, signal: AbortSignal): Promise<void> {
+    this.#brief = lasted < this.times.comeBack ? this.#brief + 1 : 1;
+    await sleep(Math.random() * Math.min(1_000 * 2 ** (this.#brief - 1), this.times.comeBack), signal);
   }
 
   async #follow(events: AsyncGenerator<WatchEvent>): Promise<void> {
@@ -134,6 +157,7 @@ export class PodWatch {
   }
 
   #take({ type, object }: WatchEvent): void {
+    this.heard = performance.now();
     const version = object.metadata?.resourceVersion ?? this.#version;
     if (isOlder(version, this.#version)) throw new ApiError(410, "versions go backwards", 0);
     this.#version = version;
@@ -142,21 +166,31 @@ export class PodWatch {
       this.#patience = this.times.silence;
       return;
     }
-    const uid = object.metadata?.uid ?? "";
-    if (type === "DELETED") this.known?.delete(uid);
+    if (type === "DELETED") this.#forget(object, version);
     else if (this.known !== undefined) keep(this.known, this.interest.read(object));
     this.listener.changed();
   }
 
+  /** Deleted, or no longer matched by the selector; both are the same event, and only a deleted pod was terminating before. */
+  #forget({ metadata }: V1Pod, version: string): void {
+    const uid = metadata?.uid ?? "";
+    this.known?.delete(uid);
+    if (metadata?.deletionTimestamp) this.deleted.add(uid, version);
+  }
+
   #succeeded(): void {
-    if (this.#failures > 0) this.listener.trouble(this.#source, undefined);
+    if (this.#failures > 0) this.listener.trouble(this.source, undefined);
     this.#failures = 0;
   }
 
   async #wait(error: unknown, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
     this.#failures++;
-    this.listener.trouble(this.#source, sentence(error));
+    if (this.known === undefined && !this.failed) {
+      this.failed = true;
+      this.listener.changed();
+    }
+    this.listener.trouble(this.source, sentence(error));
     const asked = error instanceof ApiError ? error.retryAfter * 1000 : 0;
     // Who knows nothing yet has traffic waiting.
     const longest = this.known === undefined ? 1_000 * 2 ** (this.#failures - 1) : Number.POSITIVE_INFINITY;
@@ -182,19 +216,13 @@ function isAnswer(error: unknown): boolean {
   return (error instanceof ApiError || error instanceof Silence) && !isOverloaded;
 }
 
-/** Versions of one resource grow, and compare as whole numbers (KEP-5504); what does not look like one is not judged. */
-export function isOlder(version: string, known: string): boolean {
-  const isNumber = /^[1-9][0-9]*$/;
-  return isNumber.test(version) && isNumber.test(known) && BigInt(version) < BigInt(known);
-}
-
 /** Waits that long, give or take a quarter, or until the signal aborts. */
 function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   return sleep(jittered(milliseconds), signal);
 }
 
 /** Waits that long, or until the signal aborts. */
-async function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+export async function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
   await delay(Math.round(milliseconds), undefined, { signal }).catch(() => undefined);
 }
 

@@ -4,6 +4,7 @@ import {
   type Claim,
   type DesiredState,
   desired,
+  type Knowledge,
   overlap,
   pairName,
   sameSettings,
@@ -37,6 +38,8 @@ export interface Pass {
   intact: boolean;
   /** Whether what could wait is written, too. */
   settle: boolean;
+  /** Absent: all pods are known. */
+  knowledge?: Knowledge | undefined;
 }
 
 /**
@@ -44,8 +47,8 @@ export interface Pass {
  * rules, asks for it.
  */
 export async function reconcile(pass: Pass, rules: Rules): Promise<Sync> {
-  const { config, node, pods, claims, last, intact, settle } = pass;
-  const state = desired(config, node, pods, rivals(config.instance, last, claims));
+  const { config, node, pods, claims, last, intact, settle, knowledge } = pass;
+  const state = desired(config, node, pods, rivals(config.instance, last, claims), knowledge);
   const difference = last === undefined ? "urgent" : news(last, state);
   if (intact && last !== undefined && (difference === "none" || (difference === "waits" && !settle))) {
     // What is in the kernel, with what can be said of it now.

@@ -108,7 +108,8 @@ export class Status {
 
   /**
    * Ready: the configuration is valid (else there is no process), the last sync is in the kernel, no other installation
-   * has one of the addresses, and nothing on the node keeps packets from them.
+   * has one of the addresses, and nothing on the node keeps packets from them. An address whose pods are unknown can be
+   * relied on as long as the rules of the agent before serve it.
    */
   report(): Report {
     const meanwhile = this.rulesSince && `; the rules of ${this.rulesSince.toISOString()} hold meanwhile`;
@@ -116,10 +117,11 @@ export class Status {
     const waiting = this.#bindings === undefined ? [first] : [];
     const failure = this.#failure === undefined ? [] : [this.#failure];
     const conflicts = this.#problems.filter(({ code }) => code === "CONFLICT").map(({ message }) => message);
-    const against = [...waiting, ...failure, ...conflicts, ...this.#blockers];
+    const { unserved, served } = this.#unknown();
+    const against = [...waiting, ...failure, ...conflicts, ...unserved, ...this.#blockers];
     return {
       ready: against.length === 0,
-      reasons: [...against, ...[...this.#troubles.values()].map(({ message }) => message)],
+      reasons: [...against, ...served, ...[...this.#troubles.values()].map(({ message }) => message)],
       backend: this.backend,
       repairs: this.#repairs,
       uplinkChanges: this.#uplinkChanges,
@@ -130,6 +132,18 @@ export class Status {
       findings: this.#findings,
       bindings: this.#bindings ?? [],
       problems: this.#problems,
+    };
+  }
+
+  /** What is said of addresses whose pods are unknown: those that lead nowhere, and those that lead where they did. */
+  #unknown(): { unserved: string[]; served: string[] } {
+    const unknown = this.#problems.filter(({ code }) => code === "UNKNOWN_PODS");
+    if (unknown.length === 0) return { unserved: [], served: [] };
+    const targets = new Map(this.#bindings?.map((binding) => [bindingName(binding), binding.targets.length]));
+    const isServed = ({ binding }: Problem) => (targets.get(binding) ?? 0) > 0;
+    return {
+      unserved: unknown.filter((problem) => !isServed(problem)).map(({ message }) => message),
+      served: unknown.filter(isServed).map(({ message }) => message),
     };
   }
 }

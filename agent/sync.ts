@@ -1,7 +1,15 @@
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
-import { type Claim, type DesiredState, frontendsOf, type Problem } from "./desired.ts";
+import {
+  type Claim,
+  type DesiredState,
+  frontendsOf,
+  type HeldRules,
+  type Knowledge,
+  type Problem,
+} from "./desired.ts";
 import type { NodeFacts } from "./node.ts";
+import type { Sight } from "./pod.ts";
 import type { PodSource } from "./pods.ts";
 import { reconcile, type Rules, type Sync } from "./reconcile.ts";
 import { Rivals } from "./rivals.ts";
@@ -35,6 +43,8 @@ export interface SyncParts {
   around?(state: DesiredState, write: () => Promise<void>): Promise<void>;
   /** Where these pods of the node are live. */
   nodeFacts(podIps: string[]): Promise<NodeFacts>;
+  /** Where rules of this installation lead that are there already; absent: there are none. @throws {CommandError} */
+  held?(): Promise<HeldRules>;
   /** Called once for each conflict with another installation, when it is found. */
   conflict(problem: Problem): void;
   status: Status;
@@ -43,6 +53,9 @@ export interface SyncParts {
   now?(): number;
 }
 
+/** Without `sight` every address sees every pod. */
+export type Source = Pick<PodSource, "pods"> & Partial<Pick<PodSource, "sight">>;
+
 /** The sync of the rules, with what one has to remember for the next. */
 export class SyncPass {
   /** What is in the kernel since the last sync that succeeded. */
@@ -50,6 +63,8 @@ export class SyncPass {
   /** What is being written, or was when it failed: nobody knows then which of the two the kernel holds. */
   #pending: DesiredState | undefined;
   #inspection: Inspection | undefined;
+  /** What addresses go on with whose pods are unknown; read once, before the first write. */
+  #held: HeldRules | undefined;
   /** Whether the inspection is news to the sync. */
   #settle = false;
   #suspect = false;
@@ -74,16 +89,20 @@ export class SyncPass {
   }
 
   /** Whether the kernel holds what it should. `changed` is called when it was written to. */
-  async run(source: PodSource, changed: () => void): Promise<boolean> {
-    const pods = source.pods();
-    if (pods === undefined) return true;
+  async run(source: Source, changed: () => void): Promise<boolean> {
+    const first = source.pods();
+    if (first === undefined) return true;
     const { config, kernel } = this.parts;
     try {
-      if (this.#inspection === undefined) await this.#inspect(pods.flatMap(({ ips }) => ips));
+      if (this.#inspection === undefined) await this.#inspect(first.flatMap(({ ips }) => ips));
       if (this.#inspection === undefined) return false;
+      const knowledge = source.sight && (await this.#knowledge(source.sight));
+      if (knowledge === "nothing") return true;
+      // Together with what the watches see of them, after all that takes time.
+      const pods = source.pods() ?? [];
       const last = this.#pending === undefined ? this.state : undefined;
       const was = kernel.shortfall;
-      const pass = { config, pods, last, settle: this.#settle, ...this.#inspection };
+      const pass = { config, pods, last, settle: this.#settle, knowledge, ...this.#inspection };
       if (was !== undefined) pass.intact = false;
       this.#settle = false;
       const started = performance.now();
@@ -125,6 +144,16 @@ export class SyncPass {
   /** Somebody was seen at the rules: the next inspection looks at all of them. */
   suspect(): void {
     this.#suspect = true;
+  }
+
+  /** `nothing`: no selector was listed, so that there is nothing to say about the rules that are there. */
+  async #knowledge(sight: Sight): Promise<Knowledge | undefined | "nothing"> {
+    const { addresses } = this.parts.config;
+    const isBlind = !addresses.every(sight.knows);
+    if (isBlind && this.#held === undefined) this.#held = await this.parts.held?.();
+    const held = this.#held ?? { targets: new Map(), live: [] };
+    const knowsNone = isBlind && !addresses.some(sight.knows);
+    return knowsNone && this.state === undefined && held.targets.size > 0 ? "nothing" : { sight, held };
   }
 
   #write(state: DesiredState): Promise<void> {

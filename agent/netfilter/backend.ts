@@ -1,4 +1,4 @@
-import type { Claim, DesiredState, Frontend } from "../desired.ts";
+import type { Claim, DesiredState, Frontend, HeldRules } from "../desired.ts";
 
 export interface Count {
   packets: number;
@@ -42,6 +42,8 @@ export interface Backend {
   instances(): Promise<string[]>;
   /** What an installation's rules are for, whoever wrote them. @throws {CommandError} */
   frontends(instance: string): Promise<Frontend[]>;
+  /** Where an installation's rules lead, whoever wrote them. @throws {CommandError} */
+  held(instance: string): Promise<HeldRules>;
   /** Takes an installation's rules away; returns what they were for, undefined when there were none. @throws {CommandError} */
   remove(instance: string): Promise<Frontend[] | undefined>;
 }

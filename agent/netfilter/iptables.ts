@@ -1,5 +1,13 @@
-import { bindingName, type Claim, type DesiredState, familyOf, type Frontend } from "../desired.ts";
+import {
+  bindingName,
+  type Claim,
+  type DesiredState,
+  familyOf,
+  type Frontend,
+  type HeldRules,
+} from "../desired.ts";
 import { chainPrefix, ownerName } from "../ruleset/iptables-chains.ts";
+import { addHeld } from "../ruleset/iptables-held.ts";
 import { strangeUplinks } from "../ruleset/iptables-layout.ts";
 import { countKey, type Installation, nothing } from "../ruleset/iptables-listing.ts";
 import { families } from "../ruleset/objects.ts";
@@ -150,6 +158,13 @@ export class IptablesBackend implements Backend {
   async frontends(instance: string): Promise<Frontend[]> {
     const [looks] = await this.#everywhere();
     return looks.flatMap(({ installations }) => installations.get(prefixOf(instance))?.frontends ?? []);
+  }
+
+  async held(instance: string): Promise<HeldRules> {
+    const held: HeldRules = { targets: new Map(), live: [] };
+    const [looks] = await this.#everywhere();
+    for (const { installations } of looks) addHeld(held, installations.get(prefixOf(instance))?.rules ?? "");
+    return held;
   }
 
   async remove(instance: string): Promise<Frontend[] | undefined> {

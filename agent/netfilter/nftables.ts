@@ -1,4 +1,11 @@
-import { bindingName, type Claim, type DesiredState, familyOf, type Frontend } from "../desired.ts";
+import {
+  bindingName,
+  type Claim,
+  type DesiredState,
+  familyOf,
+  type Frontend,
+  type HeldRules,
+} from "../desired.ts";
 import { frontendOf } from "../ruleset/frontends.ts";
 import {
   chainSizes,
@@ -153,6 +160,10 @@ export class NftablesBackend implements Backend {
 
   frontends(instance: string): Promise<Frontend[]> {
     return this.tables.frontends(instance);
+  }
+
+  held(instance: string): Promise<HeldRules> {
+    return this.tables.held(instance);
   }
 
   async remove(instance: string): Promise<Frontend[] | undefined> {

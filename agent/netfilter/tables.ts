@@ -1,7 +1,8 @@
 import { endianness } from "node:os";
-import type { Claim, Frontend } from "../desired.ts";
+import type { Claim, Frontend, HeldRules } from "../desired.ts";
 import { decode } from "../ruleset/encoding.ts";
 import { frontendOf, trafficSets } from "../ruleset/frontends.ts";
+import { addHeld, heldSets } from "../ruleset/held.ts";
 import { firstNumber, type Stamp, stampSet, tableName } from "../ruleset/nftables.ts";
 import type { Count } from "./backend.ts";
 import type { Converse } from "./command.ts";
@@ -101,6 +102,17 @@ export class Tables {
         if (frontend !== undefined) found.set(`${set} ${key}`, frontend);
       });
     return [...found.values()];
+  }
+
+  /** Where an installation's table leads. @throws {NetlinkError} */
+  async held(instance: string): Promise<HeldRules> {
+    const held: HeldRules = { targets: new Map(), live: [] };
+    const frontends = await this.frontends(instance);
+    for (const set of heldSets)
+      await this.elements(instance, set, (key, end, data) =>
+        addHeld(held, { set, key, end, data }, frontends, littleEndian),
+      );
+    return held;
   }
 
   /** What the other installations on this node are for. @throws {NetlinkError} */

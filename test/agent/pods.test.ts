@@ -67,12 +67,18 @@ async function* said<T>(events: (Event | Error)[] | undefined, signal: AbortSign
   );
 }
 
+/** Lists that come after the first are never answered. */
+function slow(api: ScriptedApi): Api["get"] {
+  let lists = 0;
+  return (path, query) => (lists++ === 0 ? api.get(path, query) : new Promise(() => {}));
+}
+
 const ending = new Set<AbortController>();
 afterEach(() => {
   for (const controller of ending) controller.abort();
 });
 
-function follow(api: ScriptedApi, of = config()) {
+function follow(api: Api, of = config(), comeBack = 1_000) {
   const told: (string | undefined)[] = [];
   const controller = new AbortController();
   ending.add(controller);
@@ -80,7 +86,7 @@ function follow(api: ScriptedApi, of = config()) {
     changed: () => {},
     trouble: (_source: string, message: string | undefined) => void told.push(message),
   };
-  const times = { comeBack: 1_000, silence: 75_000 };
+  const times = { comeBack, silence: 75_000, first: 300 };
   return { told, source: watchPods(api, of, "node-1", listener, controller.signal, times) };
 }
 
@@ -93,15 +99,69 @@ async function until(probe: () => boolean): Promise<void> {
 }
 
 describe("the pods of the node", () => {
-  it("are unknown until every selector was listed once", async () => {
-    const two = config({
-      addresses: [address(), address({ ipAddress: "169.254.210.211", selector: "app=zipkin" })],
-    });
-    const api = new ScriptedApi([[podOf("a", "1")], new ApiError(500, "busy", 0), [podOf("b", "1")]], []);
-    const { source } = follow(api, two);
+  const two = config({
+    addresses: [address(), address({ ipAddress: "169.254.210.211", selector: "app=zipkin" })],
+  });
+  const known = (source: PodSource) => two.addresses.map(source.sight.knows);
+
+  it("are unknown until every selector was listed once, unless one fails: it is unknown alone", async () => {
+    const lists = [[podOf("a", "1")], new ApiError(403, "forbidden", 0), [podOf("b", "1")]];
+    const { source } = follow(new ScriptedApi(lists, []), two);
     expect(names(source)).toBeUndefined();
     await until(() => names(source) !== undefined);
+    expect([names(source), known(source)]).toEqual([["a"], [true, false]]);
+    await until(() => known(source)[1] === true);
     expect(names(source)).toEqual(["a", "b"]);
+  });
+
+  it("of one selector wait for those of another for a moment only", async () => {
+    const api = new ScriptedApi([[podOf("a", "1")]], []);
+    const { source } = follow(
+      { get: slow(api), watch: api.watch.bind(api), post: api.post, patch: api.patch },
+      two,
+    );
+    await until(() => known(source)[0] === true);
+    expect(names(source)).toBeUndefined();
+    await until(() => names(source) !== undefined);
+    expect([names(source), known(source)]).toEqual([["a"], [true, false]]);
+  });
+
+  it("that one watch has lost are lost to its address, whatever another, which is behind, still says", async () => {
+    const both = (version: string, deleted?: string): V1Pod => ({
+      metadata: {
+        ...podOf("a", version).metadata,
+        labels: { app: "zipkin" },
+        ...(deleted && { deletionTimestamp: deleted as never }),
+      },
+    });
+    const [first, second] = two.addresses;
+    const relabelled = new ScriptedApi(
+      [[both("5")], [both("5")]],
+      [[{ type: "DELETED", object: both("101") }, new Silence()]],
+    );
+    const { source } = follow(relabelled, two);
+    await until(() => relabelled.asked.length === 4 && source.pods()?.length === 1);
+    const [pod] = source.pods() ?? [];
+    if (pod === undefined || first === undefined || second === undefined) throw new Error("there is no pod");
+    expect([source.sight.sees(first, pod), source.sight.sees(second, pod)]).toEqual([false, true]);
+    const deleted = new ScriptedApi(
+      [[both("5")], [both("5")]],
+      [[{ type: "DELETED", object: both("101", "2026-11-01T10:00:00Z") }]],
+    );
+    const gone = follow(deleted, two).source;
+    await until(() => deleted.asked.length >= 4 && gone.pods()?.length === 0);
+  });
+
+  it("tell when the API server was last heard of them", async () => {
+    const began = performance.now();
+    const { source } = follow(
+      new ScriptedApi([[podOf("a", "1")], new ApiError(403, "forbidden", 0)], []),
+      two,
+    );
+    await until(() => names(source) !== undefined);
+    const [[name, at] = ["", 0], ...others] = [...source.heard()];
+    expect([name, others]).toEqual(["/api/v1/namespaces/monitoring/pods (app=echo)", []]);
+    expect(at).toBeGreaterThan(began);
   });
 
   it("are asked for by node and label, once for addresses that share a selector", async () => {
@@ -160,6 +220,17 @@ describe("the pods of the node", () => {
     await until(() => api.asked.length === 3);
     expect(names(source)).toEqual(["b"]);
     expect(api.asked[2]?.query.resourceVersion).toBe("150");
+  });
+
+  it("are watched again within a second when a watch ends, and ever more slowly where it ends at once each time", async () => {
+    const api = new ScriptedApi(
+      [[]],
+      Array.from({ length: 30 }, () => []),
+    );
+    follow(api, config(), 60_000);
+    await until(() => api.asked.length >= 3);
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    expect(api.asked.length).toBeLessThan(12);
   });
 
   it.each([

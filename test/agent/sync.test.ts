@@ -1,12 +1,13 @@
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
-import type { Claim, DesiredState } from "../../agent/desired.ts";
+import type { Address } from "../../agent/config.ts";
+import { bindingName, type Claim, type DesiredState, type HeldRules } from "../../agent/desired.ts";
 import { metricsText } from "../../agent/metrics.ts";
 import type { Pod } from "../../agent/pod.ts";
 import { Status } from "../../agent/status.ts";
 import { type Kernel, SyncPass } from "../../agent/sync.ts";
 import { node } from "./node-facts.ts";
-import { config, pod } from "./state.ts";
+import { address, config, pod } from "./state.ts";
 
 const silent = pino({ level: "silent" });
 const a = pod("a");
@@ -52,6 +53,71 @@ describe("flows that are looked at", () => {
     kernel.fault = undefined;
     await run(a, b);
     expect(sync.states().map(({ live }) => live.length)).toEqual([2]);
+  });
+});
+
+describe("of addresses whose pods are unknown", () => {
+  const two = config({
+    addresses: [address(), address({ ipAddress: "169.254.210.211", namespace: "lost" })],
+  });
+  const place = { ip: "10.244.1.7", port: 8080 };
+  const held: HeldRules = {
+    targets: new Map([
+      ["169.254.210.210:80/tcp", [place]],
+      ["169.254.210.211:80/tcp", [place]],
+    ]),
+    live: [
+      { ipAddress: "169.254.210.210", podIp: "10.244.1.7" },
+      { ipAddress: "169.254.210.211", podIp: "10.244.1.7" },
+    ],
+  };
+
+  function begin(known: string[], rules: HeldRules) {
+    const kernel = new FakeKernel();
+    const status = new Status();
+    const sync = new SyncPass({
+      ...{ config: two, kernel, status, log: silent, held: () => Promise.resolve(rules) },
+      ...{ nodeFacts: () => Promise.resolve(node), conflict: () => {} },
+    });
+    const sight = { knows: ({ namespace }: Address) => known.includes(namespace), sees: () => true };
+    return { kernel, status, run: () => sync.run({ pods: () => [b], sight }, () => {}) };
+  }
+
+  const targets = ({ held }: FakeKernel) =>
+    held?.bindings.map((binding) => [bindingName(binding), binding.targets.map(({ ip }) => ip).join()]);
+
+  it("the rules lead where they led, and the others follow their pods", async () => {
+    const { kernel, status, run } = begin(["monitoring"], held);
+    await run();
+    expect(targets(kernel)).toEqual([
+      ["169.254.210.210:80/tcp", "10.244.1.8"],
+      ["169.254.210.210:80/udp", "10.244.1.8"],
+      ["169.254.210.211:80/tcp", "10.244.1.7"],
+      ["169.254.210.211:80/udp", ""],
+    ]);
+    expect(kernel.held?.live).toEqual([
+      { ipAddress: "169.254.210.210", podIp: "10.244.1.8" },
+      { ipAddress: "169.254.210.211", podIp: "10.244.1.7" },
+    ]);
+    const { ready, reasons, problems } = status.report();
+    expect(problems.map(({ code }) => code)).toEqual(["UNKNOWN_PODS", "UNKNOWN_PODS"]);
+    // The one that leads nowhere comes first, and it is what makes the node not ready.
+    expect([ready, reasons]).toEqual([
+      false,
+      ["169.254.210.211:80/udp", "169.254.210.211:80/tcp"].map(
+        (name) =>
+          `${name} goes on as it was, because the pods in lost that match app=echo could not be listed yet`,
+      ),
+    ]);
+  });
+
+  it("nothing is written before anything is known where rules lead somewhere, and else that they lead nowhere", async () => {
+    const serving = begin([], held);
+    expect([await serving.run(), serving.kernel.held]).toEqual([true, undefined]);
+    const empty = begin([], { targets: new Map(), live: [] });
+    await empty.run();
+    expect(targets(empty.kernel)?.map(([, ips]) => ips)).toEqual(["", "", "", ""]);
+    expect(empty.status.report().ready).toBe(false);
   });
 });
 

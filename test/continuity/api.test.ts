@@ -181,3 +181,44 @@ describe("an agent", () => {
     expect(await stage.rules()).toContain(`magic-ip-${instance}`);
   });
 });
+
+describe("a namespace that cannot be listed", () => {
+  const lost = "169.254.210.211";
+  const addresses = [address(), address({ ipAddress: lost, selector: "app=echo,who!=lost" })];
+  const isLost = ({ query }: ApiRequest) => query.get("labelSelector")?.includes("lost");
+
+  it("keeps no other address from being served, and its own refuses, on a node without rules", async () => {
+    await stage.clear();
+    await stage.addPod("a", { ips: [a] });
+    stage.proxy.fault = (request) => (isLost(request) ? refuse(403) : undefined);
+    agent = await stage.startAgent({ addresses });
+    await served("a", 10);
+    expect(await call(lost)).toMatchObject({ error: "ECONNREFUSED" });
+    const report = await agent.readiness();
+    expect(report).toMatchObject({ ready: false });
+    expect(report?.problems.map(({ code }) => code)).toEqual(["UNKNOWN_PODS", "UNKNOWN_PODS"]);
+    expect(report?.reasons[0]).toMatch(
+      /^169\.254\.210\.211:80\/tcp goes on as it was, because the pods in stage/,
+    );
+    expect(await agent.metric("magic_ip_problems")).toBe(2);
+    stage.proxy.fault = () => undefined;
+    await ready(agent, true, 15);
+    expect(await call(lost)).toMatchObject({ pod: "a" });
+  });
+
+  it("goes on as it was when the agent starts anew, and the others follow their pods", async () => {
+    await agent.stop();
+    stage.proxy.fault = (request) => (isLost(request) ? refuse(403) : undefined);
+    const calls = stage.node.callAll("client", "tcp", lost, 80, 10);
+    agent = await stage.startAgent({ addresses });
+    const report = await ready(agent);
+    expect(report.reasons.some((reason) => reason.startsWith(`${lost}:80/udp goes on as it was`))).toBe(true);
+    await pause(1_000);
+    await stage.addPod("b", { ips: [b] });
+    await served("b");
+    expect(await call(lost)).toMatchObject({ pod: "a" });
+    expect((await calls.end()).filter(({ error }) => error)).toEqual([]);
+    stage.proxy.fault = () => undefined;
+    await takes("b to serve", 15, async () => (await call(lost)).pod === "b");
+  });
+});

@@ -24,7 +24,7 @@ const panels: Panel[] = [
   {
     title: "Problems",
     description:
-      "NO_TARGET: nodes without a target for an address. CONFLICT: another installation has the address.",
+      "NO_TARGET: nodes without a target for an address. CONFLICT: another installation has the address. UNKNOWN_PODS: its pods cannot be listed.",
     unit: "short",
     queries: [[`sum by (code) (magic_ip_problems${at})`, "{{code}}"]],
   },
