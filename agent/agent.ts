@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import type { Api } from "./api.ts";
 import type { Config } from "./config.ts";
-import { departure, type Home, Permission } from "./departure.ts";
+import { departure } from "./departure.ts";
 import type { Frontend, HeldRules, Problem } from "./desired.ts";
 import type { Finding } from "./doctor.ts";
 import { serveEndpoints } from "./endpoints.ts";
@@ -9,11 +9,12 @@ import { type Event, postEvent } from "./event.ts";
 import { endClock, leave } from "./ending.ts";
 import { Examination } from "./examination.ts";
 import { flowKinds, FlowPass, type Flows } from "./flowpass.ts";
+import { type Home, Installation } from "./installation.ts";
 import type { Backend } from "./netfilter/backend.ts";
 import { isForbidden } from "./netfilter/choice.ts";
 import type { Monitor } from "./netfilter/monitor.ts";
 import type { NodeFacts } from "./node.ts";
-import { type PodListener, type PodSource, watchPods } from "./pods.ts";
+import { type PodListener, watchPods } from "./pods.ts";
 import { servingIps } from "./reach.ts";
 import { createSchedule } from "./schedule.ts";
 import { Status } from "./status.ts";
@@ -54,9 +55,6 @@ const inspectionIntervals = { minimum: 50, maximum: 4_000, retry: 1_000 };
 /** Milliseconds between two looks at the rest of the node; where one failed, a tool may have been away for a moment only. */
 const examinationIntervals = { minimum: 5_000, maximum: 60_000, retry: 5_000 };
 
-/** Milliseconds: an API server that starts may refuse, or not answer, what it then allows. */
-const permissionIntervals = { minimum: 5_000, maximum: 1_800_000, retry: 5_000 };
-
 /** Milliseconds between two signs for other installations that this one's rules have an agent. */
 const leaseIntervals = { minimum: 60_000, maximum: 60_000, retry: 5_000 };
 
@@ -76,20 +74,19 @@ export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<
   const served = new AbortController();
   const posting = { ...agent, post: (event: Event) => post(agent, event) };
   const serving = serveEndpoints(posting, status, served.signal);
-  // Before the pods are asked for, so that one connection serves for both and for the watch after them.
-  const permission = new Permission(api, home);
-  const mayAsk = () => permission.ask(AbortSignal.any([signal, AbortSignal.timeout(2_000)]));
-  const asking = createSchedule(mayAsk, permissionIntervals);
-  if (!(await mayAsk())) asking.trigger();
+  const installation = new Installation(api, home);
+  const left = new AbortController();
+  const following = installation.run(left.signal);
   const stopped = new AbortController();
   const finished = keepInStep(agent, { status, before }, stopped.signal);
 
   await aborted(signal);
-  const leaving = leave(agent, clock, () => departure(api, home, permission.granted));
+  const leaving = leave(agent, clock, () => departure(api, installation));
   stopped.abort();
-  await leaving(Promise.all([finished, asking.stop()]));
+  await leaving(finished);
+  left.abort();
   served.abort();
-  await serving;
+  await Promise.all([following, serving]);
 }
 
 /** Rules of an agent before us serve on until the pods are known, however long the API server is away. */

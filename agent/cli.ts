@@ -196,8 +196,9 @@ async function run(config: Config, node: string, env: NodeJS.ProcessEnv): Promis
     setTimeout(() => process.exit(1), endTimes.process).unref();
   });
   const onNode = commandUntil(tools.signal);
-  const { POD_NAMESPACE: namespace, DAEMONSET_NAME: daemonSet } = env;
-  const home = namespace && daemonSet ? { namespace, daemonSet } : undefined;
+  const { POD_NAMESPACE: namespace, DAEMONSET_NAME: daemonSet, INSTALLATION_NAME: installation } = env;
+  const named = installation ? { installation } : {};
+  const home = namespace && daemonSet ? { namespace, daemonSet, ...named } : undefined;
   const observer = new NodeObserver(node);
   const nodeFacts = (podIps?: string[]) => observer.look(podIps);
   const choosing = nodeFacts().then((facts) => chooseBackend(config, facts, onNode));

@@ -1,11 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Api, ApiError } from "./api.ts";
-
-/** The DaemonSet that runs this agent. */
-export interface Home {
-  namespace: string;
-  daemonSet: string;
-}
+import { daemonSet, type Home, type Installation, isNotFound, type Word } from "./installation.ts";
 
 /** Whether the installation is being removed, and how that is known. */
 export interface Departure {
@@ -15,95 +10,77 @@ export interface Departure {
 
 /** Milliseconds. */
 interface Times {
-  /** For all attempts; the kubelet waits 10 s (the chart's terminationGracePeriodSeconds). */
+  /** For all attempts. With what is removed then the process ends within 5 s; the kubelet waits 10 s. */
   patience: number;
-  /**
-   * For how long a refusal has to last: an API server that has just started refuses everybody until it knows the roles
-   * (kubernetes/kubernetes#121635).
-   */
-  refusal: number;
   /** Between two attempts. */
   pause: number;
 }
 
-const usual: Times = { patience: 4_500, refusal: 3_000, pause: 500 };
+const usual: Times = { patience: 3_000, pause: 500 };
 
 /**
  * Tells, when the agent is told to end, whether only its pod ends (the rules stay, traffic goes on) or the whole
  * installation (the node is left as it was). There is no hook for the latter: Pulumi leaves Helm's hooks out.
  *
- * The DaemonSet is asked for. It is gone or being deleted: removed. The API server goes on refusing us although it did not
- * before (`permitted`): our service account or role went first, as with `helm uninstall`: removed. No answer, or one that
- * says nothing of the DaemonSet, is asked for again; if none comes: not removed, because traffic must outlive an API
- * server that is down.
+ * Only what the API server says of objects counts: the DaemonSet is gone or being deleted, and no other serves the
+ * installation by now; or the installation's Lease was seen to go. A refusal says nothing: a pod's token ends with the
+ * pod (`delete --force`, a node that is deleted or out of service) or with a key that is rotated (401), and rights can be
+ * taken away (403). It may come from a server that has just started (kubernetes/kubernetes#121635), or the uninstall may
+ * not have come as far as the Lease yet, so it is asked again. Without an answer the rules stay, because traffic must
+ * outlive an API server that is down.
  */
 export async function departure(
   api: Api,
-  home: Home | undefined,
-  permitted: boolean,
-  { patience, refusal, pause } = usual,
+  installation: Installation,
+  { patience, pause } = usual,
 ): Promise<Departure> {
+  const { home } = installation;
   if (home === undefined) return { removed: false, reason: "no DaemonSet is configured to ask for" };
   const end = performance.now() + patience;
   const signal = AbortSignal.timeout(patience);
-  let refusedAt: number | undefined;
   for (;;) {
     const answer = await ask(api, home, signal);
-    if (answer.kind === "known") return answer;
-    if (answer.kind !== "refused") refusedAt = undefined;
-    else if (performance.now() - (refusedAt ??= performance.now()) >= refusal && permitted)
-      return { removed: true, reason: "its service account or role is gone" };
+    // Who may ask for the one may ask for the other, whose watch may be behind.
+    if (answer.kind === "gone" && home.installation !== undefined)
+      await installation.look(signal).catch(() => undefined);
+    const verdict = judge(answer, installation);
+    if (verdict !== undefined) return verdict;
     if (performance.now() + pause > end) return { removed: false, reason: answer.reason };
     await delay(pause);
   }
 }
 
-/** Whether the agent may ask for its DaemonSet, found out again and again until it may. */
-export class Permission {
-  granted = false;
-  readonly #home: Home | undefined;
-
-  constructor(
-    readonly api: Api,
-    home: Home | undefined,
-  ) {
-    this.#home = home;
-  }
-
-  /** Asks once. Without leave, a later refusal says nothing. */
-  async ask(signal: AbortSignal): Promise<boolean> {
-    if (this.#home === undefined || this.granted) return true;
-    const answer = await ask(this.api, this.#home, signal);
-    this.granted = answer.kind === "known" && !answer.gone;
-    return this.granted;
-  }
-}
-
-export function daemonSetPath({ namespace, daemonSet }: Home): string {
-  return `/apis/apps/v1/namespaces/${encodeURIComponent(namespace)}/daemonsets/${encodeURIComponent(daemonSet)}`;
-}
-
 type Answer =
-  | (Departure & { kind: "known"; gone: boolean })
-  | { kind: "refused"; reason: string }
-  | { kind: "none"; reason: string };
+  { kind: "there"; uid: string | undefined; reason: string } | { kind: "gone" | "silent"; reason: string };
 
 async function ask(api: Api, home: Home, signal: AbortSignal): Promise<Answer> {
   try {
-    const { metadata } = await api.get<DaemonSet>(daemonSetPath(home), {}, signal);
-    return metadata?.deletionTimestamp === undefined
-      ? { kind: "known", gone: false, removed: false, reason: "its DaemonSet stays" }
-      : { kind: "known", gone: false, removed: true, reason: "its DaemonSet is being deleted" };
+    const { uid, deletionTimestamp } = await daemonSet(api, home, signal);
+    return deletionTimestamp === undefined || deletionTimestamp === null
+      ? { kind: "there", uid, reason: "its DaemonSet stays" }
+      : { kind: "gone", reason: "its DaemonSet is being deleted" };
   } catch (error) {
-    if (!(error instanceof ApiError)) return { kind: "none", reason: "the API server does not answer" };
-    if (error.status === 401 || error.status === 403) return { kind: "refused", reason: error.message };
-    // A load balancer without servers may say 404 as well.
-    if (error.status === 404 && error.reason === "NotFound")
-      return { kind: "known", gone: true, removed: true, reason: "its DaemonSet is gone" };
-    return { kind: "none", reason: error.message };
+    if (isNotFound(error)) return { kind: "gone", reason: "its DaemonSet is gone" };
+    return {
+      kind: "silent",
+      reason: error instanceof ApiError ? error.message : "the API server does not answer",
+    };
   }
 }
 
-interface DaemonSet {
-  metadata?: { deletionTimestamp?: string };
+/** Undefined: to be asked again. */
+function judge(answer: Answer, { home, uid, word }: Installation): Departure | undefined {
+  const heir = heirOf(home, word);
+  if (heir !== undefined)
+    return { removed: false, reason: `the DaemonSet ${heir} serves the installation now` };
+  if (answer.kind === "gone") return { removed: true, reason: answer.reason };
+  const isOurs = answer.kind === "there" && (uid === undefined || answer.uid === uid);
+  if (word.kind === "gone" && !isOurs) return { removed: true, reason: "its Lease is gone" };
+  return answer.kind === "there" ? { removed: false, reason: answer.reason } : undefined;
+}
+
+/** Another DaemonSet that the installation has by now. */
+function heirOf(home: Home | undefined, word: Word): string | undefined {
+  const isOther = word.kind === "there" && word.daemonSet !== "" && word.daemonSet !== home?.daemonSet;
+  return isOther ? word.daemonSet : undefined;
 }

@@ -1,5 +1,5 @@
 import type { Api } from "./api.ts";
-import { daemonSetPath, type Home } from "./departure.ts";
+import { daemonSet, type Home } from "./installation.ts";
 
 /** Something that the owner of the installation should see with `kubectl get events` or `kubectl describe`. */
 export interface Event {
@@ -17,21 +17,21 @@ const longest = 1024;
  */
 export async function postEvent(api: Api, home: Home | undefined, node: string, event: Event): Promise<void> {
   if (home === undefined) return;
-  const { namespace, daemonSet } = home;
+  const { namespace, daemonSet: name } = home;
   const signal = AbortSignal.timeout(5_000);
-  const { metadata } = await api.get<{ metadata?: { uid?: string } }>(daemonSetPath(home), {}, signal);
+  const { uid } = await daemonSet(api, home, signal);
   const now = new Date().toISOString();
   const object = {
     apiVersion: "v1",
     kind: "Event",
-    metadata: { generateName: `${daemonSet}.`, namespace },
+    metadata: { generateName: `${name}.`, namespace },
     // With the uid, without which `kubectl describe` does not find it.
     involvedObject: {
       apiVersion: "apps/v1",
       kind: "DaemonSet",
-      name: daemonSet,
+      name,
       namespace,
-      uid: metadata?.uid,
+      uid,
     },
     type: "Warning",
     reason: event.reason,

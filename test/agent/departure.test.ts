@@ -1,10 +1,11 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { type Api, ApiError } from "../../agent/api.ts";
-import { departure, Permission } from "../../agent/departure.ts";
+import { departure } from "../../agent/departure.ts";
+import { Installation } from "../../agent/installation.ts";
 
 const home = { namespace: "kube-system", daemonSet: "dd-agent" };
-const times = { patience: 300, refusal: 150, pause: 20 };
-const { signal } = new AbortController();
+const times = { patience: 300, pause: 20 };
 
 /** An API server that answers questions for the DaemonSet like this, one after the other, and with the last one for ever. */
 function api(...answers: (object | Error)[]): Api {
@@ -27,52 +28,50 @@ const refused = (status: number, reason?: string) => new ApiError(status, "no", 
 const gone = refused(404, "NotFound");
 const staying = { metadata: {} };
 
+const deleting = { metadata: { deletionTimestamp: "2026-11-01T10:00:00Z" } };
+
 describe("at the end the rules", () => {
   it.each([
-    ["stay, because the DaemonSet does", [staying], true, false],
-    [
-      "go with a DaemonSet that is being deleted",
-      [{ metadata: { deletionTimestamp: "2026-11-01T10:00:00Z" } }],
-      true,
-      true,
-    ],
-    ["go with a DaemonSet that is gone", [gone], true, true],
-    ["go when the role that let us ask is gone", [refused(403)], true, true],
-    ["go when the service account is gone", [refused(401)], true, true],
-    ["stay when we never were allowed to ask", [refused(403)], false, false],
-    ["stay when the API server fails", [refused(500)], true, false],
-    ["stay when the API server does not answer", [new Error("connect ECONNREFUSED")], true, false],
-    [
-      "stay when the API server refuses for a moment, as one that starts",
-      [refused(403), staying],
-      true,
-      false,
-    ],
-    ["stay when something else says that there is nothing", [refused(404)], true, false],
-    ["go when the answer comes at the second attempt", [refused(429), gone], true, true],
-  ])("%s", async (_what, answers, permitted, removed) => {
-    expect((await departure(api(...answers), home, permitted, times)).removed).toBe(removed);
+    ["stay, because the DaemonSet does", [staying], false],
+    ["go with a DaemonSet that is being deleted", [deleting], true],
+    ["go with a DaemonSet that is gone", [gone], true],
+    ["stay when the agent may not ask", [refused(403)], false],
+    ["stay when the agent's token has ended", [refused(401)], false],
+    ["stay when the API server fails", [refused(500)], false],
+    ["stay when the API server does not answer", [new Error("connect ECONNREFUSED")], false],
+    ["stay when something else says that there is nothing", [refused(404)], false],
+    ["stay when the answer comes at the second attempt", [refused(403), staying], false],
+    ["go when the answer comes at the second attempt", [refused(429), gone], true],
+  ])("%s", async (_what, answers, removed) => {
+    const installation = new Installation(api(...answers), home);
+    expect((await departure(api(...answers), installation, times)).removed).toBe(removed);
   });
 
   it("stay when there is no DaemonSet to ask for", async () => {
-    expect((await departure(api(gone), undefined, true, times)).removed).toBe(false);
-  });
-});
-
-describe("the permission to ask", () => {
-  it("is asked for until it is there, and then remembered", async () => {
-    const permission = new Permission(
-      api(refused(403), new Error("reset"), gone, staying, refused(403)),
-      home,
-    );
-    const answers: boolean[] = [];
-    for (let time = 0; time < 5; time++) answers.push(await permission.ask(signal));
-    expect(answers).toEqual([false, false, false, true, true]);
-    expect(permission.granted).toBe(true);
+    const installation = new Installation(api(gone), undefined);
+    expect((await departure(api(gone), installation, times)).removed).toBe(false);
   });
 
-  it("is not asked for where there is no DaemonSet", async () => {
-    const permission = new Permission(api(refused(403)), undefined);
-    expect([await permission.ask(signal), permission.granted]).toEqual([true, false]);
+  const ours = { metadata: { uid: "ours" } };
+  const another = { metadata: { uid: "another" } };
+
+  it.each([
+    ["stay although the Lease is gone, when the DaemonSet is still ours", [ours], false],
+    ["go with the Lease, when another installation has a DaemonSet of the same name by now", [another], true],
+    ["go with the Lease, when nobody may ask", [refused(401)], true],
+    ["stay when the Lease goes, is there again", [refused(401)], false],
+  ])("%s", async (what, answers, removed) => {
+    const installation = new Installation(api(...answers), home);
+    installation.uid = "ours";
+    installation.word = what.endsWith("again") ? { kind: "there", daemonSet: "dd-agent" } : { kind: "gone" };
+    expect((await departure(api(...answers), installation, times)).removed).toBe(removed);
+  });
+
+  it("go when the word of the Lease's end comes while the agent asks and is refused", async () => {
+    const installation = new Installation(api(refused(403)), home);
+    const asking = departure(api(refused(403)), installation, times);
+    await delay(50);
+    installation.word = { kind: "gone" };
+    expect((await asking).removed).toBe(true);
   });
 });

@@ -201,6 +201,7 @@ describe("the agent's pod", () => {
       { name: "NODE_NAME", valueFrom: { fieldRef: { fieldPath: "spec.nodeName" } } },
       { name: "POD_NAMESPACE", valueFrom: { fieldRef: { fieldPath: "metadata.namespace" } } },
       { name: "DAEMONSET_NAME", value: only(manifests, "DaemonSet").metadata.name },
+      { name: "INSTALLATION_NAME", value: only(manifests, "Lease").metadata.name },
     ]);
   });
 
@@ -321,6 +322,12 @@ describe("the rights", () => {
             resourceNames: [only(manifests, "DaemonSet").metadata.name],
             verbs: ["get"],
           },
+          {
+            apiGroups: ["coordination.k8s.io"],
+            resources: ["leases"],
+            resourceNames: [only(manifests, "Lease").metadata.name],
+            verbs: ["get", "watch"],
+          },
           { apiGroups: [""], resources: ["events"], verbs: ["create"] },
         ],
       ],
@@ -358,6 +365,17 @@ describe("the rights", () => {
     const manifests = await render({ values });
     expect(manifests.map(({ kind }) => kind).sort()).toEqual(["ConfigMap", "DaemonSet"]);
     expect(podSpec(manifests).serviceAccountName).toBe("theirs");
+  });
+});
+
+describe("the installation's Lease", () => {
+  it("keeps its name when the DaemonSet gets another one, whose name it holds then", async () => {
+    const leaseOf = async (values: object) => {
+      const lease = only(await render({ values: oneAddress({}, values) }), "Lease");
+      return [lease.metadata.name, lease.spec.holderIdentity];
+    };
+    expect(await leaseOf({})).toEqual(["mip.magic-ip-address", "mip-magic-ip-address"]);
+    expect(await leaseOf({ fullnameOverride: "other" })).toEqual(["mip.magic-ip-address", "other"]);
   });
 });
 

@@ -241,6 +241,7 @@ export class Stage {
     const rules = [
       { apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"] },
       { apiGroups: ["apps"], resources: ["daemonsets"], verbs: ["get"] },
+      { apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["get", "watch"] },
     ];
     await this.plane
       .send("POST", `${rbac}/roles`, { metadata: { name: "agent" }, rules })

@@ -23,7 +23,7 @@ describe("the static manifest", () => {
     const { addresses } = parse(configText) as { addresses: unknown };
     const values = { addresses, healthPort: 62839, fullnameOverride: "magic-ip" };
     const rendered = await render({ values, name: "magic-ip" });
-    expect(objects.length).toBe(7);
+    expect(objects.length).toBe(8);
     for (const [index, object] of objects.map(essence).entries()) {
       const { kind, name, namespace } = object as { kind: string; name: string; namespace: string };
       const same = rendered

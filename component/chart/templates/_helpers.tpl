@@ -19,8 +19,16 @@ Names the installation, and with it the nftables table on every node: no two of 
 chart more than once, under aliases, when it is a dependency of another.
 */}}
 {{- define "magic-ip-address.instance" -}}
-{{- $name := ternary .Release.Name (include "magic-ip-address.fullname" .) (default false .Chart.IsRoot) -}}
-{{- printf "%s.%s" .Release.Namespace $name -}}
+{{- printf "%s.%s" .Release.Namespace (include "magic-ip-address.instanceName" .) -}}
+{{- end -}}
+
+{{- define "magic-ip-address.instanceName" -}}
+{{- ternary .Release.Name (include "magic-ip-address.fullname" .) (default false .Chart.IsRoot) -}}
+{{- end -}}
+
+{{/* The Lease that is there as long as the installation is: its name goes by the instance, not by the DaemonSet. */}}
+{{- define "magic-ip-address.installationName" -}}
+{{- printf "%s.magic-ip-address" (include "magic-ip-address.instanceName" .) -}}
 {{- end -}}
 
 {{/* A DaemonSet's selector cannot be changed: these must stay as they are. */}}
@@ -133,6 +141,7 @@ Syntax: pulumi-kubernetes, helm.v4.Chart, "Resource reference". Helm has that or
 {{- $references = append $references (printf "/namespaces/%s/ServiceAccount/%s" $release (include "magic-ip-address.serviceAccountName" .)) -}}
 {{- end -}}
 {{- if .Values.rbac.create -}}
+{{- $references = append $references (printf "coordination.k8s.io/namespaces/%s/Lease/%s" $release (include "magic-ip-address.installationName" .)) -}}
 {{- range $kind := list "Role" "RoleBinding" -}}
 {{- $references = append $references (printf "%s/%s/%s/%s" $rbac $release $kind $fullname) -}}
 {{- range $namespace := include "magic-ip-address.targetNamespaces" $ | fromJsonArray -}}

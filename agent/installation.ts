@@ -1,0 +1,153 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { type Api, ApiError } from "./api.ts";
+import type { Shape } from "./json.ts";
+
+/** The DaemonSet that runs this agent. */
+export interface Home {
+  namespace: string;
+  daemonSet: string;
+  /**
+   * The Lease that is there as long as the installation is, and whose holder is the DaemonSet that serves it, which may get
+   * another name while the installation stays. Absent where a manifest has none.
+   */
+  installation?: string;
+}
+
+/** What is known of the installation: whether it is there, and which DaemonSet serves it. */
+export type Word = { kind: "unknown" } | { kind: "gone" } | { kind: "there"; daemonSet: string };
+
+interface Mark {
+  metadata?: { resourceVersion?: string; deletionTimestamp?: string };
+  spec?: { holderIdentity?: string };
+}
+
+interface MarkEvent {
+  type: string;
+  object: Mark & { code?: number; message?: string };
+}
+
+const text = "text" as const;
+const markFields = {
+  metadata: { fields: { resourceVersion: text, deletionTimestamp: text } },
+  spec: { fields: { holderIdentity: text } },
+};
+const markShape: Shape = { fields: markFields };
+const eventShape: Shape = {
+  fields: { type: text, object: { fields: { ...markFields, code: text, message: text } } },
+};
+
+/**
+ * Milliseconds. The kernel finds dead connections; half an hour of silence is only a server that has nothing to say.
+ * `longest`: between two attempts, and between two that the server refuses because the role does not have the right.
+ */
+const times = { silence: 1_800_000, retry: 5_000, longest: 60_000, longestRefused: 1_800_000 };
+
+/**
+ * Watches the installation's Lease, from the start to the last moment: a watch that is open outlives the token and the
+ * role that it was opened with, so that it tells of an uninstall that takes both along before the agent is told to end.
+ * It changes with the installation only; the DaemonSet itself changes with each of its pods.
+ */
+export class Installation {
+  word: Word = { kind: "unknown" };
+  /** Of our DaemonSet, asked for once. */
+  uid: string | undefined;
+  #version = "";
+  #failures = 0;
+
+  constructor(
+    readonly api: Api,
+    readonly home: Home | undefined,
+  ) {}
+
+  /** Follows it until the signal aborts. Failures, as a role without the right, are retried for ever. */
+  async run(signal: AbortSignal): Promise<void> {
+    if (this.home?.installation === undefined) return;
+    while (!signal.aborted) {
+      try {
+        this.uid ??= (await daemonSet(this.api, this.home, signal)).uid;
+        await this.look(signal);
+        await this.#watch(signal);
+        this.#failures = 0;
+        await pause(Math.random() * 1_000, signal);
+      } catch (error) {
+        const longest = isRefusal(error) ? times.longestRefused : times.longest;
+        const wait = Math.min(times.retry * 2 ** this.#failures++, longest);
+        await pause(wait * (0.75 + Math.random() / 2), signal);
+      }
+    }
+  }
+
+  /** Asks for the Lease. @throws {ApiError} or a network error, but for its absence where it was known */
+  async look(signal: AbortSignal): Promise<void> {
+    try {
+      const mark = await this.api.get<Mark>(`${this.#path}/${this.#name}`, {}, signal, markShape);
+      this.#take(mark);
+    } catch (error) {
+      if (!isNotFound(error) || this.word.kind === "unknown") throw error;
+      this.word = { kind: "gone" };
+    }
+  }
+
+  async #watch(signal: AbortSignal): Promise<void> {
+    const timeoutSeconds = Math.ceil(900 + Math.random() * 900);
+    const query = {
+      fieldSelector: `metadata.name=${this.#name}`,
+      ...{ resourceVersion: this.#version, allowWatchBookmarks: true, timeoutSeconds },
+    };
+    const until = { signal, silence: times.silence };
+    for await (const { type, object } of await this.api.watch<MarkEvent>(
+      this.#path,
+      query,
+      until,
+      eventShape,
+    )) {
+      if (type === "ERROR") throw new ApiError(object.code ?? 500, object.message ?? "the watch failed", 0);
+      if (type === "DELETED") this.word = { kind: "gone" };
+      else if (type !== "BOOKMARK") this.#take(object);
+    }
+  }
+
+  #take({ metadata, spec }: Mark): void {
+    this.#version = metadata?.resourceVersion ?? "";
+    const isGoing = metadata?.deletionTimestamp !== undefined && metadata.deletionTimestamp !== null;
+    this.word = isGoing ? { kind: "gone" } : { kind: "there", daemonSet: spec?.holderIdentity ?? "" };
+  }
+
+  get #path(): string {
+    const namespace = encodeURIComponent(this.home?.namespace ?? "");
+    return `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`;
+  }
+
+  get #name(): string {
+    return encodeURIComponent(this.home?.installation ?? "");
+  }
+}
+
+/** What matters of our DaemonSet. */
+export async function daemonSet(
+  api: Api,
+  home: Home,
+  signal: AbortSignal,
+): Promise<{ uid?: string; deletionTimestamp?: string }> {
+  const shape: Shape = { fields: { metadata: { fields: { uid: text, deletionTimestamp: text } } } };
+  const answer = await api.get<{ metadata?: object }>(daemonSetPath(home), {}, signal, shape);
+  return answer.metadata ?? {};
+}
+
+export function daemonSetPath({ namespace, daemonSet }: Home): string {
+  return `/apis/apps/v1/namespaces/${encodeURIComponent(namespace)}/daemonsets/${encodeURIComponent(daemonSet)}`;
+}
+
+/** By an API server: a load balancer without servers may say 404 as well. */
+export function isNotFound(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 404 && error.reason === "NotFound";
+}
+
+/** Also where there is no Lease, as with a manifest that has none. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof ApiError && [401, 403, 404].includes(error.status);
+}
+
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await delay(Math.round(milliseconds), undefined, { signal }).catch(() => undefined);
+}
