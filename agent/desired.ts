@@ -2,7 +2,7 @@ import { matchesSelector } from "../component/spec/selector.ts";
 import type { Address, Config, Port, Protocol, WhenNoTarget } from "./config.ts";
 import type { NodeFacts } from "./node.ts";
 import type { Pod, Sight } from "./pod.ts";
-import { chooseTargets, type Family, livePodIps, type Target, withOwnIps } from "./target.ts";
+import { chooseTargets, type Family, livePodIps, type Target, withoutIps, withOwnIps } from "./target.ts";
 
 /** What clients dial. */
 export interface Frontend {
@@ -107,7 +107,9 @@ export function desired(
   claims: Claim[] = [],
   { sight, held } = complete,
 ): DesiredState {
-  const here = withOwnIps(pods.filter(({ nodeName }) => nodeName === node.name));
+  const magicIps = new Set(config.addresses.flatMap(({ ipAddresses }) => ipAddresses));
+  const onNode = pods.filter(({ nodeName }) => nodeName === node.name);
+  const here = withOwnIps(withoutIps(onNode, magicIps));
   const matching = matchingPods(config, here, sight);
   const answers = config.addresses.map((address) =>
     sight.knows(address) ? answer(address, matching.get(address) ?? []) : heldAnswer(address, held),

@@ -1,4 +1,5 @@
 import type { V1Container, V1Pod } from "@kubernetes/client-node";
+import { formatIpv6, parseIpv6 } from "../component/spec/ipv6.ts";
 import type { Address } from "./config.ts";
 import type { Fields } from "./json.ts";
 
@@ -82,9 +83,14 @@ export function podFromApi(pod: V1Pod): Pod {
   };
 }
 
+/** In canonical text, for one IPv6 address has many spellings, and two pods may each write theirs. */
 function podIps({ status }: V1Pod): string[] {
   const ips = status?.podIPs?.map(({ ip }) => ip) ?? [status?.podIP];
-  return ips.filter((ip): ip is string => typeof ip === "string" && ip !== "");
+  return ips.flatMap((ip) => {
+    if (typeof ip !== "string" || ip === "") return [];
+    const value = parseIpv6(ip);
+    return [value === undefined ? ip : formatIpv6(value)];
+  });
 }
 
 /** Containers and, since Kubernetes 1.29 (KEP-753), init containers that go on running. */

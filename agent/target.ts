@@ -57,6 +57,13 @@ export function livePodIps(address: Address, family: Family, matching: Pod[]): s
     .map((pod) => usableIp(pod, family) ?? "");
 }
 
+/** The pods, each without the magic IPs themselves: packets would be led in a circle. */
+export function withoutIps(pods: Pod[], magicIps: Set<string>): Pod[] {
+  return pods.map((pod) =>
+    pod.ips.some((ip) => magicIps.has(ip)) ? { ...pod, ips: pod.ips.filter((ip) => !magicIps.has(ip)) } : pod,
+  );
+}
+
 /**
  * The pods, each without the IPs that a newer one of them has by now: for a while the API may call a pod running whose
  * sandbox is gone and whose IP was given away. Pods on the host network share the node's.
@@ -93,10 +100,15 @@ function targetOf(pod: Pod, port: Port | undefined, family: Family): Target {
 
 function whyNone(address: Address, port: Port | undefined, family: Family, matching: Pod[]): string {
   if (matching.length === 0) return `no pod in ${address.namespace} matches ${address.selector}`;
-  return matching
-    .map((pod) => `${pod.namespace}/${pod.name} ${whyNotTarget(address, port, family, pod)}`)
-    .join(", ");
+  const named = matching
+    .slice(0, mostNamed)
+    .map((pod) => `${pod.namespace}/${pod.name} ${whyNotTarget(address, port, family, pod)}`);
+  const others = matching.length - named.length;
+  return [...named, ...(others > 0 ? [`and ${others} more`] : [])].join(", ");
 }
+
+/** Pods of which a problem says why: a namespace may have any number that match. */
+const mostNamed = 10;
 
 function whyNotTarget(
   address: Address,
@@ -134,8 +146,10 @@ function usableIp(pod: Pod, family: Family): string | undefined {
 }
 
 function usableIpv4(ip: string): string | undefined {
-  const first = Math.floor((parseIpv4(ip) ?? 0) / 2 ** 24);
-  return first > 0 && first !== 127 && first < 224 ? ip : undefined;
+  const value = parseIpv4(ip) ?? 0;
+  const first = Math.floor(value / 2 ** 24);
+  const isLinkLocal = Math.floor(value / 2 ** 16) === 0xa9fe;
+  return first > 0 && first !== 127 && first < 224 && !isLinkLocal ? ip : undefined;
 }
 
 /** Global unicast (2000::/3, RFC 4291 §2.4) or unique local (fc00::/7, RFC 4193). */

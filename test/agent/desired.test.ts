@@ -59,9 +59,16 @@ describe("which pod becomes the target", () => {
     ["without an IP", { ips: [] }],
     ["with an IPv6 address only", { ips: ["fd00::7"] }],
     ["claiming a loopback address", { ips: ["127.0.0.1"] }],
+    ["claiming a link-local address", { ips: ["169.254.169.254"] }],
     ["on the host network", { hostNetwork: true }],
   ])("is never a pod that is %s", (_why, changes) => {
     expect(chosen([pod("x", changes)])).toEqual([undefined, undefined]);
+  });
+
+  it("is not one that claims a magic IP for its own", () => {
+    const addresses = [address({ ipAddress: "10.200.0.1" }), address({ ipAddress: "10.200.0.2" })];
+    const { bindings, live } = desired(config({ addresses }), node, [pod("a", { ips: ["10.200.0.2"] })]);
+    expect([bindings.flatMap(({ targets }) => targets), live]).toEqual([[], []]);
   });
 
   it("is not one whose IP a newer pod has by now, ready or not", () => {
@@ -99,6 +106,11 @@ describe("without a target the problem says why", () => {
     expect(problems([])[0]).toBe(
       "169.254.210.210:80/tcp has no target on this node: no pod in monitoring matches app=echo",
     );
+  });
+
+  it("names no more than ten pods", () => {
+    const many = Array.from({ length: 1_000 }, (_, index) => pod(`p${index}`, { ready: false }));
+    expect(problems(many)[0]).toMatch(/p9 [a-zA-Z0-9 ]+, and 990 more$/);
   });
 
   it("names each pod that matches and what keeps it from serving", () => {

@@ -21,3 +21,8 @@ describe("a pod's named ports", () => {
     expect(parsePods(text, "pods.yaml")).toMatchObject([{ namedPorts: [], ips: [], ready: false }]);
   });
 });
+
+it("a pod's IPv6 addresses are in one spelling, by which pods with the same one are found", () => {
+  const podIPs = ["10.244.1.7", "FD00:0:0:9::0007", "no address"].map((ip) => ({ ip }));
+  expect(podFromApi({ status: { podIPs } }).ips).toEqual(["10.244.1.7", "fd00:0:0:9::7", "no address"]);
+});
