@@ -62,28 +62,16 @@ function entryChains({ uplinks, tcpLoose = true }: DesiredState, used: Family[])
   const toMagicIp = (chain: string) =>
     used.map((family) => `${header(family)} daddr @ips${digit(family)} goto ${chain}${digit(family)}`);
   const arrival = uplinks === undefined ? "entry" : "arrival";
-  const chain = (hook: string, rules: string[]): Chain => ({
+  const chain = (hook: string, to: string, others: string[]): Chain => ({
     name: `entry-${hook}`,
-    rules: [base("filter", hook, -150), ...rules, ...used.map(forged)],
+    rules: [base("filter", hook, -150), ...toMagicIp(to), "ct state new goto forged", ...others],
   });
-  const prerouting = [...toMagicIp(arrival), ...(tcpLoose ? [misplaced] : [])];
   return [
-    chain("prerouting", prerouting),
-    chain("output", toMagicIp("entry")),
-    ...(tcpLoose ? [{ name: "misplaced", rules: used.map(fromLivePod) }] : []),
+    chain("prerouting", arrival, tcpLoose ? [invalid] : []),
+    chain("output", "entry", []),
+    { name: "forged", rules: used.map(forged) },
+    ...(tcpLoose ? [{ name: "misplaced", rules: used.map(misplaced) }] : []),
   ];
-}
-
-/**
- * A target's segment that is INVALID would leave with the pod's own address, and its client, which knows no such
- * connection, reset the target's end of it (kubernetes/kubernetes#74839, where kube-proxy drops them of everybody). Only
- * what comes in the middle of a connection: of one that passes this node on one way only, the SYN-ACK is INVALID too.
- */
-const misplaced = "ct state invalid tcp flags & (fin | syn | rst) == 0x0 goto misplaced";
-
-function fromLivePod(family: Family): string {
-  const ip = header(family);
-  return `${ip} saddr . ${ip} saddr @hairpin${digit(family)} counter drop`;
 }
 
 /**
@@ -91,7 +79,19 @@ function fromLivePod(family: Family): string {
  * forged packet to a client's port, what the client sends from there would be the answer to it, and never translated.
  */
 function forged(family: Family): string {
-  return `ct direction original ${header(family)} saddr @ips${digit(family)} counter drop`;
+  return `${header(family)} saddr @ips${digit(family)} counter drop`;
+}
+
+/**
+ * A target's segment that is INVALID would leave with the pod's own address, and its client, which knows no such
+ * connection, reset the target's end of it (kubernetes/kubernetes#74839, where kube-proxy drops them of everybody). Only
+ * what comes in the middle of a connection: of one that passes this node on one way only, the SYN-ACK is INVALID too.
+ */
+const invalid = "ct state invalid tcp flags & (fin | syn | rst) == 0x0 goto misplaced";
+
+function misplaced(family: Family): string {
+  const ip = header(family);
+  return `${ip} saddr . ${ip} saddr @hairpin${digit(family)} counter drop`;
 }
 
 function natChains(state: DesiredState, used: Family[], names: Set<string>): Chain[] {

@@ -15,18 +15,20 @@ beforeAll(async () => {
 
 afterAll(() => scene?.remove());
 
-/** Sends a datagram and prints what comes back within 300 ms. */
+/** Sends a datagram and prints what comes back in time. */
 const datagram = `
-const [from, fromPort, to, toPort] = process.argv.slice(1);
+const [from, fromPort, to, toPort, milliseconds] = process.argv.slice(1);
 const socket = require("node:dgram").createSocket(from.includes(":") ? "udp6" : "udp4");
 socket.on("message", (message) => { console.log(String(message)); process.exit(); });
 socket.on("error", ({ code }) => { console.log(code); process.exit(); });
 socket.bind(Number(fromPort), from, () => socket.connect(Number(toPort), to, () => socket.send("?")));
-setTimeout(() => process.exit(), 300);
+setTimeout(() => process.exit(), Number(milliseconds));
 `;
 
-async function send(name: string, from: [string, number], to: [string, number]): Promise<string> {
-  const words = [...from, ...to].map(String);
+type Socket = [ip: string, port: number];
+
+async function send(name: string, from: Socket, to: Socket, patience = 3_000): Promise<string> {
+  const words = [...from, ...to, patience].map(String);
   const { stdout } = await scene.node.in(name, [process.execPath, "-e", datagram, ...words], {
     reject: false,
   });
@@ -38,7 +40,7 @@ async function forge(name: string, family: FamilyName, port: number): Promise<vo
   const ip = magicIps[family];
   await scene.node.in(name, ["ip", "address", "add", ip, "dev", "lo"]);
   try {
-    await send(name, [ip, 80], [ipOf(clientIps, family), port]);
+    await send(name, [ip, 80], [ipOf(clientIps, family), port], 100);
   } finally {
     await scene.node.in(name, ["ip", "address", "del", ip, "dev", "lo"]);
   }
