@@ -54,7 +54,7 @@ function frontendOf(
   littleEndian: boolean,
 ): Frontend | undefined {
   const number = shape === "-ranges" && end === "" ? "number" : "port";
-  const type = shape === "-whole" ? [ip] : [ip, "protocol" as const, number as "number" | "port"];
+  const type = shape === "-whole" ? [ip] : [ip, "protocol" as const, number];
   const [ipAddress, protocol, ports = ""] = decode(key, end, type, littleEndian).split(" . ");
   const port = Number(ports.split("-")[0]);
   return frontends.find(

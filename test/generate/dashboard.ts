@@ -91,6 +91,12 @@ const panels: Panel[] = [
     queries: [[`sum by (node) (increase(magic_ip_repairs_total${at}[$__rate_interval]))`, "{{node}}"]],
   },
   {
+    title: "Changes of who is outside",
+    description: "Changes of the interfaces that lead outside the node; the agent's log names each.",
+    unit: "short",
+    queries: [[`sum by (node) (increase(magic_ip_uplink_changes_total${at}[$__rate_interval]))`, "{{node}}"]],
+  },
+  {
     title: "Sync time",
     description: "Mean time from known pods to rules in the kernel.",
     unit: "s",

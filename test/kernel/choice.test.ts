@@ -110,7 +110,8 @@ describe("what cleans up looks at every backend", () => {
 
   it("but those that the kernel has nothing of, or that nobody may use and nobody does", async () => {
     const noNft = "Unable to initialize Netlink socket: Protocol not supported";
-    expect(await names(failing({ "iptables-nft": noNft }), unreadable(noNft))).toEqual(["iptables-legacy"]);
+    const without = failing({ nft: noNft, "iptables-nft": noNft, "ip6tables-nft": noNft });
+    expect(await names(without, unreadable(noNft))).toEqual(["iptables-legacy"]);
     const noRight = "iptables-save: Permission denied (you must be root)";
     expect(await names(failing({ "iptables-legacy": noRight }))).toEqual(all.slice(0, 2));
   });

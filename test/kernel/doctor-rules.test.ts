@@ -225,7 +225,7 @@ function manyRules(services: number): string {
 
 async function slow(): Promise<string> {
   const file = join(await mkdtemp(join(tmpdir(), "magic-ip-")), "tool");
-  await writeFile(file, '#!/bin/sh\nsleep 1.5\nexec nft "$@"\n');
+  await writeFile(file, '#!/bin/sh\nsleep 2\nexec nft "$@"\n');
   await chmod(file, 0o755);
   return file;
 }
