@@ -6,7 +6,7 @@ import { digit, header, policies, shapeOf, slots, verdicts } from "./lookup.ts";
 /**
  * Ranges of ports, as rules. A map leads the packets of each magic IP that has ranges to a chain with one rule for each
  * of them: a packet passes the ranges of its own magic IP and no others. Each role of a range has such a map, and a
- * chain for each of these IPs.
+ * chain for each of these IPs. While it loads the table, nft takes some 25 kB for each range (1,000 of them: 35 to 50 MB).
  */
 const roles = ["targets", "traffic", "outside", "rejected", "policy"] as const;
 export type Role = (typeof roles)[number];
