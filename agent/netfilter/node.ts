@@ -32,21 +32,22 @@ export class NodeObserver {
   /** What the rules have to know of the node, where these pods of it are live. */
   async look(podIps: string[] = []): Promise<NodeFacts> {
     const { read = readText, run = command } = this.senses;
-    const bridgeNetfilter = await readBridgeNetfilter(read);
+    const [bridgeNetfilter, tcpLoose] = await Promise.all([readBridgeNetfilter(read), readTcpLoose(read)]);
+    const switches = { bridgeNetfilter, ...(!tcpLoose && { tcpLoose }) };
     try {
       const network = await readNetwork(run, podIps);
       this.#judgements = judge(network, this.#judgements);
       const outside = outsideLinks(network, this.#judgements);
       this.#facts = {
-        ...{ name: this.name, bridgeNetfilter },
+        ...{ name: this.name, ...switches },
         uplinks: outside.map(({ name }) => name),
         uplinkIndexes: outside.map(({ index }) => index).sort((a, b) => a - b),
       };
       return this.#facts;
     } catch (error) {
-      const known = this.#facts ?? (await readNodeFacts(this.name, read));
+      const { tcpLoose: _before, ...known } = this.#facts ?? (await readNodeFacts(this.name, read));
       const trouble = `the node's interfaces and routes could not be read, what was known of them holds: ${error instanceof Error ? error.message : String(error)}`;
-      return { ...known, bridgeNetfilter, trouble };
+      return { ...known, ...switches, trouble };
     }
   }
 }
