@@ -45,7 +45,8 @@ export class NodeObserver {
       };
       return this.#facts;
     } catch (error) {
-      const { tcpLoose: _before, ...known } = this.#facts ?? (await readNodeFacts(this.name, read));
+      const known = { ...(this.#facts ?? (await readNodeFacts(this.name, read))) };
+      delete known.tcpLoose;
       const trouble = `the node's interfaces and routes could not be read, what was known of them holds: ${error instanceof Error ? error.message : String(error)}`;
       return { ...known, ...switches, trouble };
     }

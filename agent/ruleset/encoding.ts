@@ -5,7 +5,7 @@ import { formatIpv6, parseIpv6 } from "../../component/spec/ipv6.ts";
  * Elements of sets and maps as the kernel has them, in hex digits: each part of a key or of data fills registers of four
  * bytes (nf_tables' NFT_REG32_SIZE), in network order but for numbers of the machine itself, as marks.
  */
-type Part = "ipv4" | "ipv6" | "protocol" | "port" | "number" | "interface";
+export type Part = "ipv4" | "ipv6" | "protocol" | "port" | "number" | "interface";
 
 /** What the elements of a set are made of. */
 export interface ElementType {

@@ -1,5 +1,5 @@
 import { bindingName, type Frontend, type HeldRules } from "../desired.ts";
-import { decode } from "./encoding.ts";
+import { decode, type Part } from "./encoding.ts";
 
 /** The sets and maps that say where a table leads, of this version and of earlier ones. */
 export const heldSets = ["4", "6"].flatMap((digit) => [
@@ -53,8 +53,8 @@ function frontendOf(
   frontends: Frontend[],
   littleEndian: boolean,
 ): Frontend | undefined {
-  const number = shape === "-ranges" && end === "" ? "number" : "port";
-  const type = shape === "-whole" ? [ip] : [ip, "protocol" as const, number];
+  const number: Part = shape === "-ranges" && end === "" ? "number" : "port";
+  const type: Part[] = shape === "-whole" ? [ip] : [ip, "protocol", number];
   const [ipAddress, protocol, ports = ""] = decode(key, end, type, littleEndian).split(" . ");
   const port = Number(ports.split("-")[0]);
   return frontends.find(
