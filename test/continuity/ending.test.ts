@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { AgentProcess } from "./agent-process.ts";
 import { silence } from "./proxy.ts";
@@ -32,13 +33,24 @@ async function ending(): Promise<number> {
   return performance.now() - began;
 }
 
+/** Puts a script in the place of the agent's tools, of those too that it keeps. */
+async function replaceTools(script: string): Promise<void> {
+  for (const tool of ["nft", "magic-ip-netlink"]) await stage.replaceTool(tool, script);
+  const children = readFileSync(`/proc/${agent.pid}/task/${agent.pid}/children`, "utf8");
+  for (const pid of children.split(" ").filter(Boolean)) process.kill(Number(pid), "SIGKILL");
+}
+
+async function restoreTools(): Promise<void> {
+  for (const tool of ["nft", "magic-ip-netlink"]) await stage.replaceTool(tool);
+}
+
 describe("an agent that is told to end does so within 5 s", () => {
   it.each(["sleep 100", "trap '' TERM; sleep 100; sleep 100"])(
     "while its tools hang (%s)",
     async (script) => {
       await start();
       const rules = await stage.rules();
-      for (const tool of ["nft", "conntrack"]) await stage.replaceTool(tool, script);
+      await replaceTools(script);
       // So that a pass, a look and an end of flows are under way.
       await stage.setPod("a", { ips: [a], ready: false });
       await pause(1_000);
@@ -80,9 +92,10 @@ describe("an installation that goes", () => {
   });
 
   it("leaves nothing where a tool fails for a moment", async () => {
-    await stage.replaceTool("nft", "exit 1");
-    setTimeout(() => void stage.replaceTool("nft"), 1_500);
+    await replaceTools("exit 1");
+    const restored = pause(1_500).then(restoreTools);
     expect(await ending()).toBeLessThan(longest);
+    await restored;
     expect(await stage.rules()).toBe("");
     expect(agent.said(/: rules and flows are gone$/)).toHaveLength(1);
   });
@@ -91,11 +104,11 @@ describe("an installation that goes", () => {
     [
       "fails",
       "echo internal error >&2; exit 1",
-      /could not be cleaned whole: run cleanup on it \(.*internal error/,
+      /could not be cleaned whole: run cleanup on it \(.*ended with exit code 1/,
     ],
     ["hangs", "sleep 100", /could not be cleaned whole: run cleanup on it \(the time was over/],
-  ])("does not call the node clean where nft %s (C13)", async (_what, script, said) => {
-    await stage.replaceTool("nft", script);
+  ])("does not call the node clean where its program %s (C13)", async (_what, script, said) => {
+    await replaceTools(script);
     expect(await ending()).toBeLessThan(longest);
     expect(await stage.rules()).not.toBe("");
     expect(agent.said(/are gone/)).toEqual([]);
