@@ -1,6 +1,13 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Api, ApiError } from "./api.ts";
-import { daemonSet, type Home, type Installation, isNotFound, type Word } from "./installation.ts";
+import {
+  daemonSet,
+  type Home,
+  type Installation,
+  isNotFound,
+  namespaceGoes,
+  type Word,
+} from "./installation.ts";
 
 /** Whether the installation is being removed, and how that is known. */
 export interface Departure {
@@ -56,9 +63,11 @@ type Answer =
 async function ask(api: Api, home: Home, signal: AbortSignal): Promise<Answer> {
   try {
     const { uid, deletionTimestamp } = await daemonSet(api, home, signal);
-    return deletionTimestamp === undefined || deletionTimestamp === null
-      ? { kind: "there", uid, reason: "its DaemonSet stays" }
-      : { kind: "gone", reason: "its DaemonSet is being deleted" };
+    if (typeof deletionTimestamp === "string")
+      return { kind: "gone", reason: "its DaemonSet is being deleted" };
+    return (await namespaceGoes(api, home, signal))
+      ? { kind: "gone", reason: "its namespace is being deleted" }
+      : { kind: "there", uid, reason: "its DaemonSet stays" };
   } catch (error) {
     if (isNotFound(error)) return { kind: "gone", reason: "its DaemonSet is gone" };
     return {
@@ -69,13 +78,13 @@ async function ask(api: Api, home: Home, signal: AbortSignal): Promise<Answer> {
 }
 
 /** Undefined: to be asked again. */
-function judge(answer: Answer, { home, uid, word }: Installation): Departure | undefined {
+function judge(answer: Answer, { home, uid, word, hasGone }: Installation): Departure | undefined {
   const heir = heirOf(home, word);
   if (heir !== undefined)
     return { removed: false, reason: `the DaemonSet ${heir} serves the installation now` };
   if (answer.kind === "gone") return { removed: true, reason: answer.reason };
   const isOurs = answer.kind === "there" && (uid === undefined || answer.uid === uid);
-  if (word.kind === "gone" && !isOurs) return { removed: true, reason: "its Lease is gone" };
+  if (hasGone && !isOurs) return { removed: true, reason: "its Lease is gone" };
   return answer.kind === "there" ? { removed: false, reason: answer.reason } : undefined;
 }
 

@@ -14,7 +14,7 @@ export interface Home {
 }
 
 /** What is known of the installation: whether it is there, and which DaemonSet serves it. */
-export type Word = { kind: "unknown" } | { kind: "gone" } | { kind: "there"; daemonSet: string };
+export type Word = { kind: "unknown" } | { kind: "gone"; at: number } | { kind: "there"; daemonSet: string };
 
 interface Mark {
   metadata?: { resourceVersion?: string; deletionTimestamp?: string };
@@ -38,9 +38,14 @@ const eventShape: Shape = {
 
 /**
  * Milliseconds. The kernel finds dead connections; half an hour of silence is only a server that has nothing to say.
- * `longest`: between two attempts, and between two that the server refuses because the role does not have the right.
+ * `first`: after a watch that had begun. `longest`: between two attempts, and between two that the server refuses because
+ * the role does not have the right.
+ * `gone`: for so long a Lease that went is the word of an uninstall. Agents that live on had it taken away by hand.
  */
-const times = { silence: 1_800_000, retry: 5_000, longest: 60_000, longestRefused: 1_800_000 };
+const times = {
+  ...{ silence: 1_800_000, first: 1_000, retry: 5_000, longest: 60_000, longestRefused: 1_800_000 },
+  gone: 120_000,
+};
 
 /**
  * Watches the installation's Lease, from the start to the last moment: a watch that is open outlives the token and the
@@ -67,11 +72,12 @@ export class Installation {
         this.uid ??= (await daemonSet(this.api, this.home, signal)).uid;
         await this.look(signal);
         await this.#watch(signal);
-        this.#failures = 0;
-        await pause(Math.random() * 1_000, signal);
+        await pause(Math.random() * times.first, signal);
       } catch (error) {
         const longest = isRefusal(error) ? times.longestRefused : times.longest;
-        const wait = Math.min(times.retry * 2 ** this.#failures++, longest);
+        const next = this.#failures === 0 ? times.first : times.retry * 2 ** (this.#failures - 1);
+        this.#failures++;
+        const wait = Math.min(next, longest);
         await pause(wait * (0.75 + Math.random() / 2), signal);
       }
     }
@@ -84,7 +90,7 @@ export class Installation {
       this.#take(mark);
     } catch (error) {
       if (!isNotFound(error) || this.word.kind === "unknown") throw error;
-      this.word = { kind: "gone" };
+      this.#went();
     }
   }
 
@@ -95,14 +101,12 @@ export class Installation {
       ...{ resourceVersion: this.#version, allowWatchBookmarks: true, timeoutSeconds },
     };
     const until = { signal, silence: times.silence };
-    for await (const { type, object } of await this.api.watch<MarkEvent>(
-      this.#path,
-      query,
-      until,
-      eventShape,
-    )) {
+    const events = await this.api.watch<MarkEvent>(this.#path, query, until, eventShape);
+    // What ends it after this, as a load balancer's limit, is no refusal.
+    this.#failures = 0;
+    for await (const { type, object } of events) {
       if (type === "ERROR") throw new ApiError(object.code ?? 500, object.message ?? "the watch failed", 0);
-      if (type === "DELETED") this.word = { kind: "gone" };
+      if (type === "DELETED") this.#went();
       else if (type !== "BOOKMARK") this.#take(object);
     }
   }
@@ -110,7 +114,19 @@ export class Installation {
   #take({ metadata, spec }: Mark): void {
     this.#version = metadata?.resourceVersion ?? "";
     const isGoing = metadata?.deletionTimestamp !== undefined && metadata.deletionTimestamp !== null;
-    this.word = isGoing ? { kind: "gone" } : { kind: "there", daemonSet: spec?.holderIdentity ?? "" };
+    if (isGoing) this.#went();
+    else this.word = { kind: "there", daemonSet: spec?.holderIdentity ?? "" };
+  }
+
+  #went(): void {
+    const now = performance.now();
+    if (this.word.kind !== "gone") this.word = { kind: "gone", at: now };
+    else if (now - this.word.at > times.gone) this.word = { kind: "unknown" };
+  }
+
+  /** Whether the Lease went a short while ago. */
+  get hasGone(): boolean {
+    return this.word.kind === "gone" && performance.now() - this.word.at <= times.gone;
   }
 
   get #path(): string {
@@ -132,6 +148,16 @@ export async function daemonSet(
   const shape: Shape = { fields: { metadata: { fields: { uid: text, deletionTimestamp: text } } } };
   const answer = await api.get<{ metadata?: object }>(daemonSetPath(home), {}, signal, shape);
   return answer.metadata ?? {};
+}
+
+/** Whether the namespace is being deleted: since Kubernetes 1.30 its pods go before its DaemonSets (KEP-5080). */
+export async function namespaceGoes(api: Api, { namespace }: Home, signal: AbortSignal): Promise<boolean> {
+  const shape: Shape = { fields: { metadata: { fields: { deletionTimestamp: text } } } };
+  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}`;
+  const answer = await api
+    .get<{ metadata?: { deletionTimestamp?: string | null } }>(path, {}, signal, shape)
+    .catch(() => undefined);
+  return typeof answer?.metadata?.deletionTimestamp === "string";
 }
 
 export function daemonSetPath({ namespace, daemonSet }: Home): string {

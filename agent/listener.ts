@@ -82,7 +82,7 @@ async function converse(socket: Socket, connections: Connections, listening: Lis
   connections.take(socket);
   const header = await headerOf(socket);
   connections.owe(socket);
-  const [, method, path = ""] = /^(GET|HEAD) (\/\S*) HTTP\/1\.[01]\r\n/.exec(header) ?? [];
+  const [, method, path = ""] = /^(GET|HEAD) (\/[^\s?]*)\S* HTTP\/1\.[01]\r\n/.exec(header) ?? [];
   const answer = method === undefined ? malformed : await answerTo(path, listening);
   connections.paid(socket);
   socket.write(headOf(answer));

@@ -38,7 +38,7 @@ export interface Sight {
 
 /**
  * What of an API server's pod `podFromApi` needs, with the labels that somebody asks for. Whoever may create pods decides
- * how large they are: of one, no more than 64 KiB are kept, and the lists no longer than a pod that works has them.
+ * how large they are: of one, no more than 80 KiB are kept, and the lists no longer than a pod that works has them.
  */
 export function podShape(labels: Iterable<string>): Fields {
   const text = "text" as const;
@@ -58,8 +58,12 @@ export function podShape(labels: Iterable<string>): Fields {
   };
   const spec = { nodeName: text, hostNetwork: text, containers, initContainers: containers };
   return {
-    fields: { metadata: { fields: metadata }, spec: { fields: spec }, status: { fields: status } },
-    most: 65_536,
+    fields: {
+      metadata: { fields: metadata, most: 16_384 },
+      spec: { fields: spec, most: 49_152 },
+      // It comes last: what a spec has too much of does not take its place.
+      status: { fields: status, most: 16_384 },
+    },
   };
 }
 

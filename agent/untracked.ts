@@ -96,11 +96,21 @@ export function earlyRules(family: string, table: string, entries: Entry[], chai
       for (const target of targetsOf(text)) {
         if (chains.has(target) && depth < 16) walk(target, effects, conditions, depth + 1, found);
       }
+      // What a chain that was jumped to, or a map of verdicts, let go does not come to the rules after it.
+      if (/\bvmap\b/.test(text) || targetsOf(text).some((target) => letsGo(target, depth + 1)))
+        passed = [...passed, { kind: "unknown" }];
       // What comes after a way out holds for what did not take it.
       if (/\b(accept|drop|return|reject( with .*)?|goto \S+)$/.test(bare(text)))
         passed = [...passed, { kind: "unless", conditions: conditionsOf(text) }];
     }
   };
+  /** Whether a packet that comes to the chain may not come back from it. */
+  const letsGo = (name: string, depth: number): boolean =>
+    (chains.get(name) ?? []).some(
+      (text) =>
+        /\b(accept|drop|reject|queue|vmap|goto)\b/.test(bare(text)) ||
+        (depth < 16 && targetsOf(text).some((target) => letsGo(target, depth + 1))),
+    );
   return entries.flatMap(({ chain, effects }) => {
     const found: EarlyRule[] = [];
     walk(chain, effects, familyOf(family), 0, found);

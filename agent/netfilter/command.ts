@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { ExecaError, execa } from "execa";
@@ -42,6 +42,9 @@ const deadline = 5_000;
  */
 const dataLimit = 64 * 1024;
 
+/** Characters of a tool's output that are kept: the routes of a node with 8,000 links have a third of it. */
+const longestOutput = 8 * 1024 * 1024;
+
 /** Bytes that nft needs for each byte of rules that the agent hands to it: 60 MB for the 1.6 MB of 10,000 bindings. */
 const bytesPerInput = 50;
 
@@ -62,7 +65,10 @@ async function runTool(
 ): Promise<string> {
   try {
     const cancel = cancelSignal === undefined ? {} : { cancelSignal };
-    const limits = { timeout: deadline, forceKillAfterDelay: 500, env: { LC_ALL: "C" }, ...cancel };
+    const limits = {
+      ...{ timeout: deadline, forceKillAfterDelay: 500, maxBuffer: longestOutput },
+      ...{ env: { LC_ALL: "C" }, ...cancel },
+    };
     const options = keep === undefined ? limits : { ...limits, stdout: kept(keep) };
     const kilobytes = dataLimit + Math.ceil(((input?.length ?? 0) * bytesPerInput) / 1024);
     const running = execa(
@@ -139,16 +145,17 @@ export type Converse = (
  */
 export const converse: Converse = (file, args, heard, ended) => {
   // Not by execa, whose child would keep the agent from ending.
-  const child = spawn(file, args, { stdio: ["pipe", "pipe", "ignore"] });
-  child.stdout.setEncoding("utf8").on("data", heard);
+  const child: ChildProcess = spawn(file, args, { stdio: ["pipe", "pipe", "ignore"] });
+  // Where the process has no descriptors left there are no pipes either, and `error` says so.
+  child.stdout?.setEncoding("utf8").on("data", heard);
   // To write to a tool that has just ended is no fault of its own; `ended` follows.
-  child.stdin.on("error", () => {});
+  child.stdin?.on("error", () => {});
   child.on("error", (error: NodeJS.ErrnoException) => ended({ code: error.code ?? "unknown" }));
   child.on("close", (exitCode, signal) =>
     ended({ ...(exitCode === null ? {} : { exitCode }), ...(signal === null ? {} : { signal }) }),
   );
-  for (const handle of [child, child.stdin as Socket, child.stdout as Socket]) handle.unref();
-  return { say: (text) => child.stdin.write(text), end: () => child.kill("SIGKILL") };
+  for (const handle of [child, child.stdin as Socket | null, child.stdout as Socket | null]) handle?.unref();
+  return { say: (text) => child.stdin?.write(text), end: () => child.kill("SIGKILL") };
 };
 
 function commandError(file: string, args: string[], error: ExecaError): CommandError {

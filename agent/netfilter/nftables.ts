@@ -259,6 +259,8 @@ const countingSets = ["traffic", "rejected", "outside"].flatMap((kind) =>
   shapes.flatMap((shape) => [`${kind}${shape}4`, `${kind}${shape}6`]),
 );
 
+/** The digest names the chains that have rules. */
 function sameSizes(found: Map<string, number>, wanted: Map<string, number>): boolean {
-  return found.size === wanted.size && [...wanted].every(([chain, rules]) => found.get(chain) === rules);
+  const filled = [...wanted].filter(([, rules]) => rules > 0);
+  return found.size === filled.length && filled.every(([chain, rules]) => found.get(chain) === rules);
 }

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { endianness } from "node:os";
 import { isOn, type NodeFacts, parseIpv4Routes, parseIpv6Routes, type Route, uplinks } from "../node.ts";
 import { judge, type Judgements, type Network, outsideLinks, parseNetwork } from "../network.ts";
@@ -7,8 +7,38 @@ import { type Command, command } from "./command.ts";
 /** The text of a file of /proc, undefined where there is none. A test reads in a network namespace of its own. */
 export type Read = (path: string) => Promise<string | undefined>;
 
+/**
+ * Bytes of a file of /proc that are read, to the end of a line: 8,000 routes. A node with more (a full BGP table has a
+ * million) has its default route among the first of them, because the kernel shows the shortest prefixes first.
+ */
+const longest = 1024 * 1024;
+
 /** Reads on this node. */
-export const readText: Read = (path) => readFile(path, "utf8").catch(() => undefined);
+export const readText: Read = async (path) => {
+  try {
+    const file = await open(path);
+    try {
+      return await textOf(file);
+    } finally {
+      await file.close();
+    }
+  } catch {
+    return undefined;
+  }
+};
+
+async function textOf(file: FileHandle): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  while (length < longest) {
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(65_536), 0, 65_536);
+    if (bytesRead === 0) return Buffer.concat(chunks).toString("utf8");
+    chunks.push(buffer.subarray(0, bytesRead));
+    length += bytesRead;
+  }
+  const text = Buffer.concat(chunks).toString("utf8");
+  return text.slice(0, text.lastIndexOf("\n") + 1);
+}
 
 /** What an observer reads with; a test gives it the ways into a network namespace of its own. */
 export interface Senses {

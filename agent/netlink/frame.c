@@ -11,8 +11,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Our own tables have some twenty chains and sets; with more than these, somebody else was at it. */
-#define MOST_CHAINS 256
+/*
+ * A magic IP that has ranges of ports has five chains, two IPs of an address ten; there are at most 1,000 addresses. Sets
+ * are some sixty, whatever there is. With more than these the table is none of ours.
+ */
+#define MOST_CHAINS 16384
 #define MOST_SETS 256
 
 struct frame {
@@ -55,6 +58,8 @@ static int take_table(const struct nlmsghdr *message, void *context)
 
 	nft_attributes(message, parts, NFTA_TABLE_MAX + 1);
 	digest_attribute(&frame->digest, parts[NFTA_TABLE_FLAGS]);
+	/* How many chains, sets and objects it has: also those that no rule and no dump names. */
+	digest_attribute(&frame->digest, parts[NFTA_TABLE_USE]);
 	return 0;
 }
 
@@ -68,12 +73,6 @@ static int take_chain(const struct nlmsghdr *message, void *context)
 	nft_attributes(message, parts, NFTA_CHAIN_MAX + 1);
 	if (strcmp(text_of(parts[NFTA_CHAIN_TABLE]), frame->table) != 0)
 		return 0;
-	if (frame->chain_count == MOST_CHAINS)
-		return -E2BIG;
-	struct chain *chain = &frame->chains[frame->chain_count++];
-
-	snprintf(chain->name, sizeof(chain->name), "%s", text_of(parts[NFTA_CHAIN_NAME]));
-	chain->rules = 0;
 	digest_attributes(&frame->digest, parts, types, sizeof(types) / sizeof(types[0]));
 	return 0;
 }
@@ -107,12 +106,19 @@ static int take_rule(const struct nlmsghdr *message, void *context)
 	/* Kernels before 3.18 would send those of all tables. */
 	if (strcmp(text_of(parts[NFTA_RULE_TABLE]), frame->table) != 0)
 		return 0;
-	const char *chain = text_of(parts[NFTA_RULE_CHAIN]);
+	const char *name = text_of(parts[NFTA_RULE_CHAIN]);
+	struct chain *chain = frame->chain_count > 0 ? &frame->chains[frame->chain_count - 1] : NULL;
 
-	for (size_t index = 0; index < frame->chain_count; index++)
-		if (strcmp(frame->chains[index].name, chain) == 0)
-			frame->chains[index].rules++;
-	digest_text(&frame->digest, chain);
+	/* The kernel shows the rules chain by chain. */
+	if (!chain || strcmp(chain->name, name) != 0) {
+		if (frame->chain_count == MOST_CHAINS)
+			return -E2BIG;
+		chain = &frame->chains[frame->chain_count++];
+		snprintf(chain->name, sizeof(chain->name), "%s", name);
+		chain->rules = 0;
+	}
+	chain->rules++;
+	digest_text(&frame->digest, name);
 	digest_expressions(&frame->digest, parts[NFTA_RULE_EXPRESSIONS]);
 	return 0;
 }
@@ -174,7 +180,7 @@ static int read_table(struct frame *frame)
 	return nft_exchange(frame->rules, offset, take_table, frame);
 }
 
-/* The kernel shows the chains of the family, and the rules and sets of the table. */
+/* The rules or the sets of the table. */
 static int read_parts(struct frame *frame, uint16_t type, uint16_t table_attribute, message_handler handler)
 {
 	size_t offset = nft_begin(frame->rules, type, NLM_F_DUMP);
@@ -196,28 +202,38 @@ static int read_set(struct frame *frame, struct set *set)
 	return result == -EINTR ? 0 : result;
 }
 
+/*
+ * One by one, by the names that the rules have: a dump of chains is one of the whole family, which passes over some of
+ * ours, or shows them twice, while others add and delete theirs.
+ */
+static int read_chains(struct frame *frame)
+{
+	int result = 0;
+
+	for (size_t index = 0; index < frame->chain_count && result == 0; index++) {
+		size_t offset = nft_begin(frame->rules, NFT_MSG_GETCHAIN, NLM_F_ACK);
+
+		put_text(&frame->rules->request, NFTA_CHAIN_TABLE, frame->table);
+		put_text(&frame->rules->request, NFTA_CHAIN_NAME, frame->chains[index].name);
+		result = nft_exchange(frame->rules, offset, take_chain, frame);
+	}
+	return result;
+}
+
 /* What is interrupted is read to its end all the same. */
 static int read_frame(struct frame *frame)
 {
-	static const struct {
-		uint16_t type;
-		uint16_t table_attribute;
-		message_handler handler;
-	} parts[] = {
-		{ NFT_MSG_GETCHAIN, NFTA_CHAIN_TABLE, take_chain },
-		{ NFT_MSG_GETRULE, NFTA_RULE_TABLE, take_rule },
-		{ NFT_MSG_GETSET, NFTA_SET_TABLE, take_set },
-	};
-	bool interrupted = false;
 	int result = read_table(frame);
+	int rules = result == 0 ? read_parts(frame, NFT_MSG_GETRULE, NFTA_RULE_TABLE, take_rule) : result;
+	int sets = result == 0 ? read_parts(frame, NFT_MSG_GETSET, NFTA_SET_TABLE, take_set) : result;
 
-	for (size_t index = 0; result == 0 && index < sizeof(parts) / sizeof(parts[0]); index++) {
-		result = read_parts(frame, parts[index].type, parts[index].table_attribute, parts[index].handler);
-		interrupted |= result == -EINTR;
-		if (result == -EINTR)
-			result = 0;
-	}
-	return result == 0 && interrupted ? -EINTR : result;
+	if (result == 0)
+		result = read_chains(frame);
+	if (result != 0)
+		return result;
+	if (rules != 0 && rules != -EINTR)
+		return rules;
+	return sets != 0 ? sets : rules;
 }
 
 static int read_frame_again(struct frame *frame)

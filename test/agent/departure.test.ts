@@ -12,6 +12,7 @@ function api(...answers: (object | Error)[]): Api {
   let asked = 0;
   return {
     get: <T>(path: string) => {
+      if (path === "/api/v1/namespaces/kube-system") return Promise.resolve({ metadata: {} } as T);
       expect(path).toBe("/apis/apps/v1/namespaces/kube-system/daemonsets/dd-agent");
       const answer = answers[Math.min(asked++, answers.length - 1)];
       return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer as T);
@@ -63,15 +64,59 @@ describe("at the end the rules", () => {
   ])("%s", async (what, answers, removed) => {
     const installation = new Installation(api(...answers), home);
     installation.uid = "ours";
-    installation.word = what.endsWith("again") ? { kind: "there", daemonSet: "dd-agent" } : { kind: "gone" };
+    installation.word = what.endsWith("again")
+      ? { kind: "there", daemonSet: "dd-agent" }
+      : { kind: "gone", at: performance.now() };
     expect((await departure(api(...answers), installation, times)).removed).toBe(removed);
+  });
+
+  it("stay when the Lease was taken away minutes ago and the installation went on", async () => {
+    const installation = new Installation(api(refused(401)), home);
+    installation.word = { kind: "gone", at: performance.now() - 121_000 };
+    expect((await departure(api(refused(401)), installation, times)).removed).toBe(false);
+  });
+
+  it("go with the namespace, whose pods go before its DaemonSets", async () => {
+    const going = api(staying);
+    const get: Api["get"] = (path, ...rest) =>
+      path === "/api/v1/namespaces/kube-system"
+        ? Promise.resolve(deleting as never)
+        : going.get(path, ...rest);
+    const installation = new Installation(going, home);
+    expect(await departure({ ...going, get }, installation, times)).toEqual({
+      removed: true,
+      reason: "its namespace is being deleted",
+    });
   });
 
   it("go when the word of the Lease's end comes while the agent asks and is refused", async () => {
     const installation = new Installation(api(refused(403)), home);
     const asking = departure(api(refused(403)), installation, times);
     await delay(50);
-    installation.word = { kind: "gone" };
+    installation.word = { kind: "gone", at: performance.now() };
     expect((await asking).removed).toBe(true);
   });
+});
+
+it("the Lease's watch is opened again within a second each time that something in between cuts it", async () => {
+  let opened = 0;
+  const cutting: Api = {
+    ...api(staying),
+    get: <T>() => Promise.resolve({ metadata: { uid: "ours", resourceVersion: "1" }, spec: {} } as T),
+    watch: () => {
+      opened++;
+       
+      return Promise.resolve(
+        (async function* () {
+          throw new Error("socket hang up");
+        })(),
+      );
+    },
+  };
+  const ending = new AbortController();
+  const following = new Installation(cutting, { ...home, installation: "dd" }).run(ending.signal);
+  await delay(6_000);
+  ending.abort();
+  await following;
+  expect(opened).toBeGreaterThan(3);
 });

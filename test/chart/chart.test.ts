@@ -328,6 +328,12 @@ describe("the rights", () => {
             resourceNames: [only(manifests, "Lease").metadata.name],
             verbs: ["get", "watch"],
           },
+          {
+            apiGroups: [""],
+            resources: ["namespaces"],
+            resourceNames: [only(manifests, "Lease").metadata.namespace],
+            verbs: ["get"],
+          },
           { apiGroups: [""], resources: ["events"], verbs: ["create"] },
         ],
       ],

@@ -90,3 +90,10 @@ it.each(["and may still ask", "and may not ask any more"])(
     expect(await serves()).toBe(true);
   },
 );
+
+// The namespace stays "Terminating" here, for want of a controller: no test can come after this one.
+it("rules go with the namespace, although its DaemonSet and its Lease are there when the pods are ended", async () => {
+  await stage.plane.send("DELETE", "/api/v1/namespaces/stage");
+  expect(await stopped()).toMatch(/the installation is removed \(its namespace is being deleted\)/);
+  expect(await stage.rules()).toBe("");
+});

@@ -242,6 +242,7 @@ export class Stage {
       { apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"] },
       { apiGroups: ["apps"], resources: ["daemonsets"], verbs: ["get"] },
       { apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["get", "watch"] },
+      { apiGroups: [""], resources: ["namespaces"], resourceNames: [namespace], verbs: ["get"] },
     ];
     await this.plane
       .send("POST", `${rbac}/roles`, { metadata: { name: "agent" }, rules })

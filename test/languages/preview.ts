@@ -31,6 +31,7 @@ export const whatExamplesDo: Preview = {
     ...agent,
     ...rights,
     "kubernetes:apps/v1:DaemonSet",
+    "kubernetes:coordination.k8s.io/v1:Lease",
     "kubernetes:helm.sh/v4:Chart",
     "magic-ip-address:index:MagicIpAddress",
     "pulumi:providers:kubernetes",

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Stage } from "../../continuity/stage.ts";
-import { ready } from "../../continuity/stage.ts";
+import { magicIp, ready } from "../../continuity/stage.ts";
+import { remember, tcpStates } from "../../kernel/remember.ts";
 import { foreignRules } from "./foreign-rules.ts";
 import { addLargePods, floodEvents } from "./pods.ts";
 import { type Scene, startAgent, wholeIp } from "./scene.ts";
@@ -44,6 +45,20 @@ export const attacks: Attack[] = [
     },
   },
   {
+    name: "250,000 remembered TCP connections, and a restart",
+    act: async (scene) => {
+      const node = scene.stage.node.entering("node");
+      // One client has 60,000 ports.
+      for (const client of ["10.9.1.1", "10.9.1.2", "10.9.1.3", "10.9.1.4", "10.9.1.5"]) {
+        const flows = { count: 50_000, protocol: 6, client, to: magicIp, state: tcpStates.TIME_WAIT };
+        await remember(node, { ...flows, from: scene.a });
+      }
+      await delay(aftermath);
+      await restart(scene);
+      await delay(aftermath);
+    },
+  },
+  {
     name: "5,000 pod events a second",
     act: async ({ stage }) => {
       const stop = floodEvents(stage, 5_000);
@@ -79,7 +94,7 @@ export const attacks: Attack[] = [
         (_, index) => `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`,
       );
       const input = `add element inet blocklist ips { ${ips.join(", ")} }\nflush set inet blocklist ips\n`;
-      await stage.node.load("table inet blocklist { set ips { type ipv4_addr; } }");
+      await stage.node.load("table inet blocklist {\n\tset ips {\n\t\ttype ipv4_addr\n\t}\n}\n");
       for (let made = 0; made < 1_000_000; made += 2 * changes)
         await stage.node.in("node", ["nft", "-f", "-"], { input });
     },
@@ -98,7 +113,9 @@ export const attacks: Attack[] = [
 
 /** The agent starts anew in the same container, as the kubelet restarts it. */
 async function restart(scene: Scene): Promise<void> {
+  scene.restarting = true;
   await scene.agent.stop("SIGTERM");
   scene.agent = await startAgent(scene.stage, scene.container);
   await ready(scene.agent, true, 30);
+  scene.restarting = false;
 }

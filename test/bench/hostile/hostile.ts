@@ -6,10 +6,11 @@ import { chartMemoryLimit, Container } from "./container.ts";
 import { type Observed, observe, type Scene, spread, startAgent } from "./scene.ts";
 
 /**
- * Milliseconds. A move may take longer than the promised 250 ms while others burn both of two cores; the kubelet gives
- * `/readyz` 2 s.
+ * Milliseconds. A move may take longer than the promised 250 ms while others burn both of two cores; one that falls into a
+ * restart waits until the pods are listed anew. The kubelet gives `/readyz` 2 s, of which a SYN that a full backlog loses
+ * takes one.
  */
-const aims = { stall: 1_000, probe: 1_000 };
+const aims = { stall: 1_000, restart: 5_000, probe: 1_500 };
 
 /**
  * What others on a node, or in the cluster, can multiply, at sizes that ended an agent of 0.1.0: each attack with a fresh
@@ -21,8 +22,10 @@ export async function hostile(): Promise<Figure[]> {
   const { stage, a, b } = await step("hostile: make a node and an API server", () => Stage.serving());
   const figures: Figure[] = [];
   try {
-    for (const attack of wanted)
-      figures.push(...(await step(`hostile: ${attack.name}`, () => run(attack, stage, { a, b }))));
+    for (const attack of wanted) {
+      const own = await step(`hostile: ${attack.name}`, () => run(attack, stage, { a, b }));
+      figures.push(...own);
+    }
   } finally {
     await stage.remove();
   }
@@ -45,7 +48,11 @@ async function run(attack: Attack, stage: Stage, pods: { a: string; b: string })
   }
 }
 
-function figuresOf({ name }: Attack, { container, agent }: Scene, { stalls, probes }: Observed): Figure[] {
+function figuresOf(
+  { name }: Attack,
+  { container, agent }: Scene,
+  { stalls, restarts, probes }: Observed,
+): Figure[] {
   const megabytes = (bytes: number) => bytes / 2 ** 20;
   const end = agent.running ? "" : "; the agent's process has ended";
   const limit = megabytes(container.limit);
@@ -60,6 +67,17 @@ function figuresOf({ name }: Attack, { container, agent }: Scene, { stalls, prob
       aims.stall,
       spread(stalls),
     ),
+    ...(restarts.length === 0
+      ? []
+      : [
+          atMost(
+            `hostile, ${name}: longest stall in the restart`,
+            Math.max(...restarts),
+            "ms",
+            aims.restart,
+            spread(restarts),
+          ),
+        ]),
     atMost(`hostile, ${name}: /readyz`, Math.max(...probes), "ms", aims.probe, spread(probes)),
   ];
 }

@@ -12,6 +12,8 @@ const moves = { every: 1_000, patience: 10_000 };
 
 /** A stage with the agent in a container, and two pods of which one is the target. */
 export interface Scene {
+  /** No agent is there to answer, or to follow a target. */
+  restarting?: boolean;
   stage: Stage;
   agent: AgentProcess;
   container: Container;
@@ -24,6 +26,8 @@ export interface Scene {
 export interface Observed {
   /** Milliseconds from the API server's word to the first datagram that the new target answers, one a move. */
   stalls: number[];
+  /** The same of moves that fell into a restart of the agent. */
+  restarts: number[];
   /** Milliseconds until `/readyz` answered; the patience where it did not. */
   probes: number[];
 }
@@ -40,7 +44,7 @@ export async function startAgent(stage: Stage, container: Container): Promise<Ag
 
 /** Moves the target to and fro, and asks for the readiness, until the work is done. */
 export async function observe(scene: Scene, work: () => Promise<void>): Promise<Observed> {
-  const observed: Observed = { stalls: [], probes: [] };
+  const observed: Observed = { stalls: [], restarts: [], probes: [] };
   const ending = new AbortController();
   const moving = moveTargets(scene, observed, ending.signal);
   const probing = probe(scene, observed, ending.signal);
@@ -53,20 +57,26 @@ export async function observe(scene: Scene, work: () => Promise<void>): Promise<
   return observed;
 }
 
-async function moveTargets({ stage, a, b }: Scene, { stalls }: Observed, signal: AbortSignal): Promise<void> {
+async function moveTargets(scene: Scene, observed: Observed, signal: AbortSignal): Promise<void> {
+  const { stage, a, b } = scene;
   const calls = stage.node.callAll("client", "udp", magicIp, 80, 10);
   try {
     for (let turn = 0; !signal.aborted; turn++) {
       const [old, young] = turn % 2 === 0 ? ["a", "b"] : ["b", "a"];
       const ip = young === "a" ? a : b;
+      let { restarting = false } = scene;
       await stage.setPod(old, { ready: false });
       const told = Date.now();
       await stage.setPod(young, { ips: [ip], ready: true });
       const end = told + moves.patience;
       const isThere = () => calls.answers.some(({ pod, at }) => pod === young && at >= told);
-      while (!isThere() && Date.now() < end) await delay(5);
+      while (!isThere() && Date.now() < end) {
+        restarting ||= scene.restarting ?? false;
+        await delay(5);
+      }
       const first = calls.answers.find(({ pod, at }) => pod === young && at >= told);
-      stalls.push(first === undefined ? moves.patience : first.at - told);
+      const stall = first === undefined ? moves.patience : first.at - told;
+      (restarting ? observed.restarts : observed.stalls).push(stall);
       await delay(moves.every, undefined, { signal }).catch(() => {});
     }
   } finally {
@@ -78,8 +88,10 @@ async function probe(scene: Scene, { probes }: Observed, signal: AbortSignal): P
   const patience = 2_000;
   while (!signal.aborted) {
     const asked = performance.now();
+    const before = scene.restarting ?? false;
     const answer = await scene.agent.ask("/readyz", patience);
-    probes.push(answer === undefined ? patience : performance.now() - asked);
+    const milliseconds = answer === undefined ? patience : performance.now() - asked;
+    if (!before && !scene.restarting) probes.push(milliseconds);
     await delay(200, undefined, { signal }).catch(() => {});
   }
 }
