@@ -85,7 +85,8 @@ function judge(answer: Answer, { home, uid, word, hasGone }: Installation): Depa
   if (answer.kind === "gone") return { removed: true, reason: answer.reason };
   const isOurs = answer.kind === "there" && (uid === undefined || answer.uid === uid);
   if (hasGone && !isOurs) return { removed: true, reason: "its Lease is gone" };
-  return answer.kind === "there" ? { removed: false, reason: answer.reason } : undefined;
+  // Where the Lease has just gone, the DaemonSet may be about to.
+  return answer.kind === "there" && !hasGone ? { removed: false, reason: answer.reason } : undefined;
 }
 
 /** Another DaemonSet that the installation has by now. */

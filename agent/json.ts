@@ -27,6 +27,7 @@ const longestText = 8_192;
 /** What each value is charged beside its text: about what V8 needs for a property or an empty object. */
 const charge = 48;
 
+const newline = 0x0a;
 const [quote, backslash, comma, colon] = [0x22, 0x5c, 0x2c, 0x3a] as const;
 const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x5d] as const;
 
@@ -81,6 +82,11 @@ export class JsonReader {
     this.#values = [];
     for (let at = 0; at < chunk.length;) {
       const from = at;
+      const end = this.isOpen ? -1 : endOfLine(chunk, at);
+      if (end > at && this.#readLine(chunk.toString("utf8", at, end))) {
+        at = end + 1;
+        continue;
+      }
       if (this.#token !== undefined) at = this.#readToken(this.#token, chunk, at);
       else if (this.#depth > 0) at = this.#skip(chunk, at);
       else at = this.#readByte(chunk, at);
@@ -89,6 +95,16 @@ export class JsonReader {
         throw new JsonError(`one value of the answer is longer than ${this.longest} bytes`);
     }
     return this.#values;
+  }
+
+  /** Whether the line is one value; it is read by the engine then, in a tenth of the time that its bytes would take. */
+  #readLine(line: string): boolean {
+    try {
+      this.#values.push(pruned(JSON.parse(line), this.shape));
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** Where no token is under way. */
@@ -248,4 +264,37 @@ function valueOf({ parts, length, isString }: Token): unknown {
   } catch {
     throw new JsonError(`the answer is no JSON at ${text.slice(0, 40)}`);
   }
+}
+
+/** Bytes of a line that is read as a whole: those of a usual pod's event, and no more than an object of it may keep. */
+const longestLine = 16_384;
+
+/** Where a line that begins here ends; -1 where that is not in the chunk, or too far. */
+function endOfLine(chunk: Buffer, at: number): number {
+  const end = chunk.indexOf(newline, at);
+  return end - at > longestLine ? -1 : end;
+}
+
+/** What the shape keeps of a value. */
+function pruned(value: unknown, shape: Shape): unknown {
+  if (shape === "text") return isText(value) ? value : undefined;
+  if ("items" in shape)
+    return Array.isArray(value)
+      ? value.slice(0, shape.most).map((item) => pruned(item, shape.items))
+      : value === null
+        ? null
+        : undefined;
+  if (value === null) return null;
+  if (typeof value !== "object" || Array.isArray(value)) return undefined;
+  const own = value as Record<string, unknown>;
+  const kept = Object.keys(shape.fields).flatMap((key) => {
+    const found = Object.hasOwn(own, key) ? pruned(own[key], shape.fields[key] ?? "text") : undefined;
+    return found === undefined ? [] : [[key, found] as const];
+  });
+  return Object.fromEntries(kept);
+}
+
+function isText(value: unknown): boolean {
+  if (typeof value === "string") return value.length <= longestText;
+  return typeof value !== "object" || value === null;
 }

@@ -57,7 +57,10 @@ export async function listen(listening: Listening, signal: AbortSignal): Promise
 /** Resolves when the signal aborts; rejects when the port cannot be had. */
 function open(listening: Listening, signal: AbortSignal): Promise<void> {
   const connections = new Connections();
-  const server: Server = createServer((socket) => void converse(socket, connections, listening));
+  const server: Server = createServer(
+    { allowHalfOpen: true },
+    (socket) => void converse(socket, connections, listening),
+  );
   return new Promise((resolve, reject) => {
     const close = () => {
       server.close(() => resolve());

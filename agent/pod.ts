@@ -1,7 +1,7 @@
 import type { V1Container, V1Pod } from "@kubernetes/client-node";
 import { formatIpv6, parseIpv6 } from "../component/spec/ipv6.ts";
 import type { Address } from "./config.ts";
-import type { Fields } from "./json.ts";
+import type { Fields, Shape } from "./json.ts";
 
 /** What matters of a pod, and nothing else: the agent holds one of these for each pod that its selectors match. */
 export interface Pod {
@@ -37,10 +37,11 @@ export interface Sight {
 }
 
 /**
- * What of an API server's pod `podFromApi` needs, with the labels that somebody asks for. Whoever may create pods decides
- * how large they are: of one, no more than 80 KiB are kept, and the lists no longer than a pod that works has them.
+ * What of an API server's pod `podFromApi` needs, with the labels that selectors name, and with ports where an address
+ * names one. Those who may create pods decide how large they are: of one, no more than 80 KiB are kept, and the lists no
+ * longer than a pod that works has them.
  */
-export function podShape(labels: Iterable<string>): Fields {
+export function podShape(labels: Iterable<string>, namedPorts = true): Fields {
   const text = "text" as const;
   const port = { fields: { name: text, protocol: text, containerPort: text } };
   const container = { fields: { restartPolicy: text, ports: { items: port, most: 256 } } };
@@ -56,7 +57,8 @@ export function podShape(labels: Iterable<string>): Fields {
     podIP: text,
     podIPs: { items: { fields: { ip: text } }, most: 8 },
   };
-  const spec = { nodeName: text, hostNetwork: text, containers, initContainers: containers };
+  const ports: Record<string, Shape> = namedPorts ? { containers, initContainers: containers } : {};
+  const spec = { nodeName: text, hostNetwork: text, ...ports };
   return {
     fields: {
       metadata: { fields: metadata, most: 16_384 },

@@ -76,7 +76,10 @@ export async function listPods(api: Api, config: Config, nodeName: string): Prom
 function interests({ addresses }: Config): Interest[] {
   const labels = addresses.flatMap(({ requirements }) => requirements.map(({ key }) => key));
   const ports = new Set(addresses.flatMap(({ ports }) => ports.map(({ targetPort }) => targetPort)));
-  const shape = podShape(labels);
+  const shape = podShape(
+    labels,
+    [...ports].some((port) => typeof port === "string"),
+  );
   const read = (item: V1Pod) => {
     const pod = podFromApi(item);
     return { ...pod, namedPorts: pod.namedPorts.filter(({ name }) => ports.has(name)) };

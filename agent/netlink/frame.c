@@ -126,7 +126,8 @@ static int take_rule(const struct nlmsghdr *message, void *context)
 static int take_set(const struct nlmsghdr *message, void *context)
 {
 	static const uint16_t types[] = { NFTA_SET_NAME,     NFTA_SET_FLAGS,	NFTA_SET_KEY_TYPE, NFTA_SET_KEY_LEN,
-					  NFTA_SET_DATA_TYPE, NFTA_SET_DATA_LEN, NFTA_SET_OBJ_TYPE, NFTA_SET_TIMEOUT };
+					  NFTA_SET_DATA_TYPE, NFTA_SET_DATA_LEN, NFTA_SET_OBJ_TYPE, NFTA_SET_TIMEOUT,
+					  NFTA_SET_DESC };
 	struct frame *frame = context;
 	const struct nlattr *parts[NFTA_SET_MAX + 1];
 
@@ -141,6 +142,20 @@ static int take_set(const struct nlmsghdr *message, void *context)
 	set->anonymous = (attribute_be32(parts[NFTA_SET_FLAGS]) & NFT_SET_ANONYMOUS) != 0;
 	digest_attributes(&frame->digest, parts, types, sizeof(types) / sizeof(types[0]));
 	return 0;
+}
+
+/* Of elements: our own count and do nothing else. */
+static void digest_doing(struct digest *digest, const struct nlattr *expression)
+{
+	const struct nlattr *parts[NFTA_EXPR_MAX + 1];
+
+	nested(expression, parts, NFTA_EXPR_MAX + 1);
+	const char *name = text_of(parts[NFTA_EXPR_NAME]);
+
+	if (strcmp(name, "counter") == 0)
+		return;
+	digest_text(digest, name);
+	digest_attribute(digest, parts[NFTA_EXPR_DATA]);
 }
 
 static void digest_element(struct digest *digest, const struct element *element)
@@ -158,6 +173,11 @@ static void digest_element(struct digest *digest, const struct element *element)
 		digest_attribute(digest, element->data);
 	}
 	digest_word(digest, element->flags);
+	if (element->expression)
+		digest_doing(digest, element->expression);
+	for (const struct nlattr *each = nest_first(element->expressions); each;
+	     each = nest_next(element->expressions, each))
+		digest_doing(digest, each);
 	digest_end(digest);
 }
 

@@ -6,7 +6,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <string.h>
 
-static const unsigned most_attempts = 4;
+static const unsigned most_attempts = 16;
 
 size_t nft_begin(struct rules *rules, uint16_t type, uint16_t flags)
 {
@@ -75,6 +75,8 @@ static void read_element(const struct nlattr *attribute, struct element *element
 		.key_end = value_of(parts[NFTA_SET_ELEM_KEY_END], NFTA_DATA_VALUE),
 		.data = value_of(parts[NFTA_SET_ELEM_DATA], NFTA_DATA_VALUE),
 		.verdict = value_of(parts[NFTA_SET_ELEM_DATA], NFTA_DATA_VERDICT),
+		.expression = parts[NFTA_SET_ELEM_EXPR],
+		.expressions = parts[NFTA_SET_ELEM_EXPRESSIONS],
 		.flags = attribute_be32(parts[NFTA_SET_ELEM_FLAGS]),
 	};
 	if (parts[NFTA_SET_ELEM_EXPR])

@@ -26,6 +26,9 @@ struct element {
 	const struct nlattr *data;
 	/* Of a verdict map, in place of data. */
 	const struct nlattr *verdict;
+	/* What is done with packets that match: a lone expression, or a list; NULL where there is none. */
+	const struct nlattr *expression;
+	const struct nlattr *expressions;
 	uint32_t flags;
 	uint64_t packets;
 	uint64_t bytes;

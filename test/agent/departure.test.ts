@@ -105,7 +105,7 @@ it("the Lease's watch is opened again within a second each time that something i
     get: <T>() => Promise.resolve({ metadata: { uid: "ours", resourceVersion: "1" }, spec: {} } as T),
     watch: () => {
       opened++;
-       
+
       return Promise.resolve(
         (async function* () {
           throw new Error("socket hang up");

@@ -90,6 +90,7 @@ describe("the health endpoints", () => {
     const { text } = await get(`http://127.0.0.1:${port}/metrics`);
     expect(text).toContain('magic_ip_packets_total{binding="169.254.210.210:80/tcp"} 3\n');
     expect(await get(`http://127.0.0.1:${port}/else`)).toMatchObject({ status: 404 });
+    expect(await get(`http://127.0.0.1:${port}/livez?verbose`)).toMatchObject({ status: 200 });
     await expect(fetch(`http://[::1]:${port}/livez`)).rejects.toThrow("fetch failed");
   });
 

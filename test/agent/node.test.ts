@@ -1,5 +1,8 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { readNodeFacts } from "../../agent/netfilter/node.ts";
+import { readNodeFacts, readText } from "../../agent/netfilter/node.ts";
 import { parseIpv4Addresses, parseIpv4Routes, parseIpv6Routes, routesTo, uplinks } from "../../agent/node.ts";
 
 const header = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT";
@@ -124,4 +127,15 @@ describe("bridge netfilter", () => {
     );
     expect(facts).toEqual({ name: "node-1", uplinks: [], bridgeNetfilter: { ipv4: expected, ipv6: false } });
   });
+});
+
+it("of a file that is longer than 8,000 routes the first lines are read, whole", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "magic-ip-"));
+  const line = `eth0 ${"0".repeat(120)}\n`;
+  await writeFile(join(directory, "route"), line.repeat(50_000));
+  const text = (await readText(join(directory, "route"))) ?? "";
+  expect(text.length).toBeLessThan(1_200_000);
+  expect(text.length % line.length).toBe(0);
+  expect(await readText(join(directory, "nothing"))).toBeUndefined();
+  await rm(directory, { recursive: true });
 });

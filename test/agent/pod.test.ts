@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { podFromApi } from "../../agent/pod.ts";
+import { JsonReader } from "../../agent/json.ts";
+import { podFromApi, podShape } from "../../agent/pod.ts";
 import { parsePods } from "../../agent/podlist.ts";
 
 describe("a pod's named ports", () => {
@@ -25,4 +26,13 @@ describe("a pod's named ports", () => {
 it("a pod's IPv6 addresses are in one spelling, by which pods with the same one are found", () => {
   const podIPs = ["10.244.1.7", "FD00:0:0:9::0007", "no address"].map((ip) => ({ ip }));
   expect(podFromApi({ status: { podIPs } }).ips).toEqual(["10.244.1.7", "fd00:0:0:9::7", "no address"]);
+});
+
+it("a pod that declares a thousand ports has its status all the same", () => {
+  const ports = Array.from({ length: 250 }, (_, n) => ({ name: `port-${n}`, containerPort: n + 1 }));
+  const containers = Array.from({ length: 4 }, (_, n) => ({ name: `c${n}`, ports }));
+  const status = { phase: "Running", podIPs: [{ ip: "10.244.1.7" }] };
+  const text = JSON.stringify({ metadata: { uid: "u" }, spec: { nodeName: "n", containers }, status });
+  const [pod] = new JsonReader(podShape([])).read(Buffer.from(text));
+  expect(podFromApi(pod as object)).toMatchObject({ phase: "Running", ips: ["10.244.1.7"], nodeName: "n" });
 });

@@ -160,3 +160,13 @@ it("a listing of nft gives the rules of each chain", () => {
     ["other", []],
   ]);
 });
+
+describe("a rule that comes after others had their say", () => {
+  it.each([
+    ["a chain that lets some go", ["jump other", "drop"]],
+    ["a map of verdicts", ["ip daddr vmap { 169.254.0.0/16 : accept }", "drop"]],
+  ])("is not certain to meet it: %s", (_what, rules) => {
+    const found = met("drop", rules, before, ['iifname "cni0" accept']);
+    expect(found.map(({ certain }) => certain)).not.toContain(true);
+  });
+});

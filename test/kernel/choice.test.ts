@@ -113,7 +113,9 @@ describe("what cleans up looks at every backend", () => {
     const without = failing({ nft: noNft, "iptables-nft": noNft, "ip6tables-nft": noNft });
     expect(await names(without, unreadable(noNft))).toEqual(["iptables-legacy"]);
     const noRight = "iptables-save: Permission denied (you must be root)";
-    expect(await names(failing({ "iptables-legacy": noRight, "ip6tables-legacy": noRight }))).toEqual(all.slice(0, 2));
+    expect(await names(failing({ "iptables-legacy": noRight, "ip6tables-legacy": noRight }))).toEqual(
+      all.slice(0, 2),
+    );
   });
 });
 

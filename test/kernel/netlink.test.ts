@@ -1,3 +1,4 @@
+import { execa } from "execa";
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -98,6 +99,30 @@ describe("what the kernel holds", () => {
     expect(await tables.digest("test.echo")).toEqual(before);
     await nft(`${change}\n`);
     expect((await tables.digest("test.echo"))?.frame).not.toBe(before?.frame);
+  });
+
+  it("is the same while others add and delete chains of their own in the same family", async () => {
+    await nft(ruleset(stateOf({})));
+    const before = await tables.digest("test.echo");
+    const own = Array.from({ length: 20 }, (_, n) => `chain c${n} {}`).join("\n");
+    const churn = `while true; do printf 'table inet a {\n${own}\n}\n' | nft -f -; nft delete table inet a; done`;
+    const [enter, words] = namespaces.entering("node");
+    const others = execa(enter, [...words, "sh", "-c", churn.replaceAll("\n", "\\n")], {
+      reject: false,
+      forceKillAfterDelay: 100,
+    });
+    for (let look = 0; look < 200; look++) expect(await tables.digest("test.echo")).toEqual(before);
+    others.kill("SIGKILL");
+    await others;
+  });
+
+  it("is another where an element does more than to count", async () => {
+    const text = (statement: string) =>
+      `table inet ${table} {\nset s {\ntype ipv4_addr\n${statement}\nelements = { 192.0.2.1 }\n}\n}\n`;
+    await nft(text("limit rate 1/day"));
+    const limited = (await tables.digest("test.echo"))?.sets.get("s");
+    await nft(`delete table inet ${table}\n${text("")}`);
+    expect((await tables.digest("test.echo"))?.sets.get("s")).not.toEqual(limited);
   });
 
   it("is undefined where there is no table, and of other tables nothing is told", async () => {

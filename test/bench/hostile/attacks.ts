@@ -60,11 +60,8 @@ export const attacks: Attack[] = [
   },
   {
     name: "5,000 pod events a second",
-    act: async ({ stage }) => {
-      const stop = floodEvents(stage, 5_000);
-      await delay(15_000);
-      stop();
-    },
+    prepare: (stage) => Promise.resolve(floodEvents(stage, 5_000)),
+    act: () => delay(15_000),
   },
   {
     name: "100 pods of 0.8 MB, and a restart",

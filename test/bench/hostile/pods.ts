@@ -19,10 +19,9 @@ export async function addLargePods(stage: Stage, count: number, bytes: number): 
   }
 }
 
-/** Puts so many events a second of a pod that is not ready into every watch that begins from now on; returns the end of it. */
-export function floodEvents(stage: Stage, perSecond: number): () => void {
+/** Puts so many events a second of a pod that is not ready into every watch that begins from now on. */
+export function floodEvents(stage: Stage, perSecond: number): void {
   const interval = 10;
-  const timers = new Set<NodeJS.Timeout>();
   stage.proxy.fault = ({ kind }) => {
     if (kind !== "WATCH") return undefined;
     return (response, forward) => {
@@ -40,15 +39,8 @@ export function floodEvents(stage: Stage, perSecond: number): () => void {
         waiting = true;
         void once(response, "drain").then(() => (waiting = false));
       }, interval);
-      timers.add(timer);
       response.on("close", () => clearInterval(timer));
     };
-  };
-  // The watches that there are begin anew.
-  stage.proxy.cut();
-  return () => {
-    for (const timer of timers) clearInterval(timer);
-    stage.proxy.fault = () => undefined;
   };
 }
 
