@@ -64,19 +64,28 @@ function lacksTables(message: string): boolean {
   return /lacks nf_tables|cache initialization failed|protocol not supported/i.test(message);
 }
 
-export function conntrackFindings(_: Scope, { conntrack, nft }: Survey): Finding[] {
+export function conntrackFindings({ backend }: Scope, { conntrack, nft }: Survey): Finding[] {
   if (conntrack.works) return [];
   // The one missing capability is told once.
   if (lacksPermission(conntrack)) return lacksPermission(nft) ? [] : [noNetAdmin];
-  const missing = conntrack.fault === "MISSING";
+  const consequence =
+    "clients that keep a UDP flow reach a new target only when the flow times out (30 s of silence)";
+  if (conntrack.fault !== "MISSING")
+    return [
+      {
+        code: "CONNTRACK_UNUSABLE",
+        severity: "warn",
+        message: `${conntrack.message}: ${consequence}`,
+        remedy: "modprobe nf_conntrack_netlink on the node",
+      },
+    ];
+  const ofNftables = nft.works && backend !== "iptables";
   return [
     {
-      code: missing ? "CONNTRACK_MISSING" : "CONNTRACK_UNUSABLE",
-      severity: "warn",
-      message: `${missing ? "conntrack is not installed" : conntrack.message}: clients that keep a UDP flow reach a new target only when the flow times out (30 s of silence)`,
-      remedy: missing
-        ? "use the agent's own image, or install the package conntrack where the agent runs"
-        : "run it by hand on the node: conntrack -C",
+      code: "NETLINK_MISSING",
+      severity: ofNftables ? "fail" : "warn",
+      message: `magic-ip-netlink is not installed: ${ofNftables ? "the rules of nftables cannot be looked at or changed" : consequence}`,
+      remedy: "take the release's image, or build agent/Dockerfile",
     },
   ];
 }

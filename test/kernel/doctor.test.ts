@@ -318,7 +318,7 @@ describe("an agent", () => {
     const { text, ok } = await doctorWithPath(path);
     expect(ok).toBe(true);
     expect(text).toMatch(/^warn +NFT_MISSING +nft is not installed; iptables-nft is used instead$/m);
-    expect(text).toMatch(/^warn +CONNTRACK_MISSING /m);
+    expect(text).toMatch(/^warn +NETLINK_MISSING +magic-ip-netlink is not installed: clients that keep/m);
     expect(text).not.toMatch(/^ok +(NOTRACK|FORWARD_POLICY|ADDRESSES|RULES) /m);
   });
 
