@@ -66,6 +66,8 @@ export function podShape(labels: Iterable<string>, namedPorts = true): Fields {
       // It comes last: what a spec has too much of does not take its place.
       status: { fields: status, most: 16_384 },
     },
+    // Of what is beside them, as an event's message.
+    most: 16_384,
   };
 }
 

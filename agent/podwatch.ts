@@ -200,8 +200,11 @@ export class PodWatch {
 }
 
 /** An event has a pod, or the Status of what went wrong. */
-function eventShape({ fields, most = 0 }: Fields): Fields {
-  const object = { fields: { ...fields, code: "text" as const, message: "text" as const }, most };
+function eventShape({ fields, most }: Fields): Fields {
+  const object = {
+    fields: { ...fields, code: "text" as const, message: "text" as const },
+    ...(most && { most }),
+  };
   return { fields: { type: "text", object } };
 }
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <linux/netfilter/nf_tables.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -24,10 +25,12 @@ struct frame {
 	struct digest digest;
 	size_t chain_count;
 	size_t set_count;
+	/* Grows with the table; room is kept for the next look. */
+	size_t chain_capacity;
 	struct chain {
 		char name[NAME_BYTES];
 		unsigned rules;
-	} chains[MOST_CHAINS];
+	} *chains;
 	struct set {
 		char name[NAME_BYTES];
 		bool anonymous;
@@ -97,6 +100,22 @@ static void digest_expressions(struct digest *digest, const struct nlattr *list)
 	}
 }
 
+/* NULL past the bound. */
+static struct chain *add_chain(struct frame *frame)
+{
+	if (frame->chain_count == frame->chain_capacity) {
+		size_t capacity = frame->chain_capacity ? 2 * frame->chain_capacity : 32;
+		struct chain *chains =
+			capacity > MOST_CHAINS ? NULL : realloc(frame->chains, capacity * sizeof(*chains));
+
+		if (!chains)
+			return NULL;
+		frame->chains = chains;
+		frame->chain_capacity = capacity;
+	}
+	return &frame->chains[frame->chain_count++];
+}
+
 static int take_rule(const struct nlmsghdr *message, void *context)
 {
 	struct frame *frame = context;
@@ -111,9 +130,9 @@ static int take_rule(const struct nlmsghdr *message, void *context)
 
 	/* The kernel shows the rules chain by chain. */
 	if (!chain || strcmp(chain->name, name) != 0) {
-		if (frame->chain_count == MOST_CHAINS)
+		chain = add_chain(frame);
+		if (!chain)
 			return -E2BIG;
-		chain = &frame->chains[frame->chain_count++];
 		snprintf(chain->name, sizeof(chain->name), "%s", name);
 		chain->rules = 0;
 	}

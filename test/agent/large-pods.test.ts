@@ -118,7 +118,8 @@ it("an event of a pod of 9 MB, which is what 1.5 MB in etcd may become as JSON, 
   const event = `{"type":"MODIFIED","object":${pod("huge", 12)}}`;
   expect(event.length).toBeGreaterThan(9_000_000);
   for (let time = 0; time < 3; time++) watches[0]?.write(`${event}\n`);
-  const { pods, megabytes } = await next(4);
+  const { pods, last, megabytes } = await next(4);
   expect(pods).toBe(121);
+  expect(last).toMatchObject({ uid: "uid-huge", ips: ["10.244.1.7"], ready: true });
   expect(megabytes).toBeLessThan(110);
 });
