@@ -85,7 +85,11 @@ describe("a target that is replaced", () => {
 
 describe.each([true, false])("a connection of TCP, with tcp_loose=%s,", (tcpLoose) => {
   it("goes on with a pod that terminates, and is reset within a second of its end (F5, F6)", async () => {
+    // A running agent sees the switch within 4 s.
+    await agent.stop();
     await stage.node.set({ tcpLoose });
+    agent = await stage.startAgent();
+    await ready(agent);
     await stage.addPod("a", { ips: [a] });
     await served("a");
     const stays = { keep: `stream-${tcpLoose}`, deadline: 1_000 };
