@@ -97,20 +97,25 @@ export function earlyRules(family: string, table: string, entries: Entry[], chai
         if (chains.has(target) && depth < 16) walk(target, effects, conditions, depth + 1, found);
       }
       // What a chain that was jumped to, or a map of verdicts, let go does not come to the rules after it.
-      if (/\bvmap\b/.test(text) || targetsOf(text).some((target) => letsGo(target, depth + 1)))
-        passed = [...passed, { kind: "unknown" }];
+      if (/\bvmap\b/.test(text) || targetsOf(text).some(letsGo)) passed = [...passed, { kind: "unknown" }];
       // What comes after a way out holds for what did not take it.
       if (/\b(accept|drop|return|reject( with .*)?|goto \S+)$/.test(bare(text)))
         passed = [...passed, { kind: "unless", conditions: conditionsOf(text) }];
     }
   };
-  /** Whether a packet that comes to the chain may not come back from it. */
-  const letsGo = (name: string, depth: number): boolean =>
-    (chains.get(name) ?? []).some(
-      (text) =>
-        /\b(accept|drop|reject|queue|vmap|goto)\b/.test(bare(text)) ||
-        (depth < 16 && targetsOf(text).some((target) => letsGo(target, depth + 1))),
+  const known = new Map<string, boolean>();
+  /** Whether a packet that comes to the chain may not come back from it; each chain is looked at once. */
+  const letsGo = (name: string): boolean => {
+    const before = known.get(name);
+    if (before !== undefined) return before;
+    // A chain that reached itself, which the kernel refuses, would be asked for again.
+    known.set(name, false);
+    const answer = (chains.get(name) ?? []).some(
+      (text) => /\b(accept|drop|reject|queue|vmap|goto)\b/.test(bare(text)) || targetsOf(text).some(letsGo),
     );
+    known.set(name, answer);
+    return answer;
+  };
   return entries.flatMap(({ chain, effects }) => {
     const found: EarlyRule[] = [];
     walk(chain, effects, familyOf(family), 0, found);

@@ -57,27 +57,13 @@ function figuresOf(
   const end = agent.running ? "" : "; the agent's process has ended";
   const limit = megabytes(container.limit);
   const memory = `${container.kills} processes ended by the kernel for memory, the limit is ${limit} MiB${end}`;
+  const longest = (what: string, times: number[], aim: number) =>
+    atMost(`hostile, ${name}: ${what}`, Math.max(...times), "ms", aim, spread(times));
   return [
     atMost(`hostile, ${name}: peak memory`, megabytes(container.peak), "MiB", limit * 0.9, memory),
     atMost(`hostile, ${name}: ended for memory`, container.kills + (agent.running ? 0 : 1), "", 0, memory),
-    atMost(
-      `hostile, ${name}: longest stall of a move`,
-      Math.max(...stalls),
-      "ms",
-      aims.stall,
-      spread(stalls),
-    ),
-    ...(restarts.length === 0
-      ? []
-      : [
-          atMost(
-            `hostile, ${name}: longest stall in the restart`,
-            Math.max(...restarts),
-            "ms",
-            aims.restart,
-            spread(restarts),
-          ),
-        ]),
-    atMost(`hostile, ${name}: /readyz`, Math.max(...probes), "ms", aims.probe, spread(probes)),
+    longest("longest stall of a move", stalls, aims.stall),
+    ...(restarts.length === 0 ? [] : [longest("longest stall in the restart", restarts, aims.restart)]),
+    longest("/readyz", probes, aims.probe),
   ];
 }
