@@ -194,13 +194,14 @@ describe("a namespace that cannot be listed", () => {
     agent = await stage.startAgent({ addresses });
     await served("a", 10);
     expect(await call(lost)).toMatchObject({ error: "ECONNREFUSED" });
+    // The rules are there before the report of their write.
+    await takes("a report of it", 5, async () => (await agent.metric("magic_ip_problems")) === 2);
     const report = await agent.readiness();
     expect(report).toMatchObject({ ready: false });
     expect(report?.problems.map(({ code }) => code)).toEqual(["UNKNOWN_PODS", "UNKNOWN_PODS"]);
     expect(report?.reasons[0]).toMatch(
       /^169\.254\.210\.211:80\/tcp goes on as it was, because the pods in stage/,
     );
-    expect(await agent.metric("magic_ip_problems")).toBe(2);
     stage.proxy.fault = () => undefined;
     await ready(agent, true, 15);
     expect(await call(lost)).toMatchObject({ pod: "a" });
