@@ -30,7 +30,8 @@ const usual: Times = { patience: 3_000, pause: 500 };
  * installation (the node is left as it was). There is no hook for the latter: Pulumi leaves Helm's hooks out.
  *
  * Only what the API server says of objects counts: the DaemonSet is gone or being deleted, and no other serves the
- * installation by now; or the installation's Lease was seen to go. A refusal says nothing: a pod's token ends with the
+ * installation by now; or the installation's Lease was seen to go. A DaemonSet that is not found while the Lease says that
+ * it serves the installation may come back under its name (`kubectl replace --force`), so it is asked for until the end. A refusal says nothing: a pod's token ends with the
  * pod (`delete --force`, a node that is deleted or out of service) or with a key that is rotated (401), and rights can be
  * taken away (403). It may come from a server that has just started (kubernetes/kubernetes#121635), or the uninstall may
  * not have come as far as the Lease yet, so it is asked again. Without an answer the rules stay, because traffic must
@@ -48,17 +49,18 @@ export async function departure(
   for (;;) {
     const answer = await ask(api, home, signal);
     // Who may ask for the one may ask for the other, whose watch may be behind.
-    if (answer.kind === "gone" && home.installation !== undefined)
+    if ((answer.kind === "gone" || answer.kind === "missing") && home.installation !== undefined)
       await installation.look(signal).catch(() => undefined);
     const verdict = judge(answer, installation);
     if (verdict !== undefined) return verdict;
-    if (performance.now() + pause > end) return { removed: false, reason: answer.reason };
+    if (performance.now() + pause > end) return { removed: answer.kind === "missing", reason: answer.reason };
     await delay(pause);
   }
 }
 
 type Answer =
-  { kind: "there"; uid: string | undefined; reason: string } | { kind: "gone" | "silent"; reason: string };
+  | { kind: "there"; uid: string | undefined; reason: string }
+  | { kind: "missing" | "gone" | "silent"; reason: string };
 
 async function ask(api: Api, home: Home, signal: AbortSignal): Promise<Answer> {
   try {
@@ -69,7 +71,7 @@ async function ask(api: Api, home: Home, signal: AbortSignal): Promise<Answer> {
       ? { kind: "gone", reason: "its namespace is being deleted" }
       : { kind: "there", uid, reason: "its DaemonSet stays" };
   } catch (error) {
-    if (isNotFound(error)) return { kind: "gone", reason: "its DaemonSet is gone" };
+    if (isNotFound(error)) return { kind: "missing", reason: "its DaemonSet is gone" };
     return {
       kind: "silent",
       reason: error instanceof ApiError ? error.message : "the API server does not answer",
@@ -83,6 +85,7 @@ function judge(answer: Answer, { home, uid, word, hasGone }: Installation): Depa
   if (heir !== undefined)
     return { removed: false, reason: `the DaemonSet ${heir} serves the installation now` };
   if (answer.kind === "gone") return { removed: true, reason: answer.reason };
+  if (answer.kind === "missing" && word.kind !== "there") return { removed: true, reason: answer.reason };
   const isOurs = answer.kind === "there" && (uid === undefined || answer.uid === uid);
   if (hasGone && !isOurs) return { removed: true, reason: "its Lease is gone" };
   // Where the Lease has just gone, the DaemonSet may be about to.

@@ -54,6 +54,13 @@ const grace = 30_000;
  */
 const starvation = { stops: 3, patience: 500 };
 
+/**
+ * Milliseconds after a write at which datagrams to what it changed are looked at again. A packet that was translated by the
+ * rules before may wait in an NFQUEUE (policies of kindnet and kube-network-policies), and is no flow of the kernel's table
+ * until it has left POSTROUTING.
+ */
+const laggards = [1_000, 5_000];
+
 /** The end of flows that lead elsewhere than their binding. */
 export class FlowPass {
   /** What the installation had before this agent came. */
@@ -62,6 +69,8 @@ export class FlowPass {
   readonly #dirty = { datagrams: new Set<string>(), connections: new Set<string>() };
   /** When all magic IPs were looked at last. */
   readonly #all = { datagrams: -Infinity, connections: -Infinity };
+  /** Magic IPs whose datagrams are looked at again, by when: whole seconds, so that many writes share few looks. */
+  readonly #again = new Map<number, Set<string>>();
   readonly #faults: Partial<Record<FlowKind, string | undefined>> = {};
   /** What was written last; undefined where that failed. */
   #written: DesiredState | undefined;
@@ -82,14 +91,20 @@ export class FlowPass {
 
   /** Milliseconds: flows follow the rules at once. Where a pass failed, the next change of a target must not wait long. */
   get datagrams(): Intervals {
-    return { minimum: 50, maximum: allEvery, retry: 500, longestRetry: 2_000 };
+    const untilNext = () => Math.min(allEvery, ...[...this.#again.keys()].map((at) => at - this.#now()));
+    return {
+      ...{ minimum: 50, retry: 500, longestRetry: 2_000 },
+      get maximum() {
+        return untilNext();
+      },
+    };
   }
 
   /** The same, but connections are looked at for a tenth of the time at most: 200,000 take half a second. */
   get connections(): Intervals {
     const pause = () => Math.max(50, 10 * this.#milliseconds);
     return {
-      ...this.datagrams,
+      ...{ maximum: allEvery, retry: 500, longestRetry: 2_000 },
       get minimum() {
         return pause();
       },
@@ -107,6 +122,7 @@ export class FlowPass {
       this.#remember(state);
       const written = await write();
       this.#written = state;
+      this.#lookAgain();
       return written;
     } finally {
       this.#writes--;
@@ -131,6 +147,7 @@ export class FlowPass {
 
   async #run(kind: FlowKind, held: Held): Promise<boolean> {
     if (held.state === undefined || this.#writes > 0) return true;
+    if (kind === "datagrams") this.#takeLaggards();
     const isDue = this.#now() - this.#all[kind] >= allEvery;
     const ipAddresses = isDue ? undefined : new Set(this.#dirty[kind]);
     if (ipAddresses?.size === 0) return true;
@@ -176,6 +193,14 @@ export class FlowPass {
     await this.#last;
   }
 
+  #lookAgain(): void {
+    for (const after of laggards) {
+      const at = Math.ceil((this.#now() + after) / 1_000) * 1_000;
+      const ips = this.#again.get(at) ?? new Set();
+      this.#again.set(at, ips.union(this.#dirty.datagrams));
+    }
+  }
+
   /** What leads elsewhere since the last write is looked at next: everything, where that is not known or it is a repair. */
   #remember(state: DesiredState): void {
     const changed = this.#written === undefined ? new Set<string>() : changedIps(this.#written, state);
@@ -183,6 +208,14 @@ export class FlowPass {
     for (const kind of flowKinds) {
       for (const ip of changed) this.#dirty[kind].add(ip);
       if (changed.size === 0) this.#all[kind] = -Infinity;
+    }
+  }
+
+  #takeLaggards(): void {
+    for (const [at, ips] of this.#again) {
+      if (at > this.#now()) continue;
+      this.#again.delete(at);
+      for (const ip of ips) this.#dirty.datagrams.add(ip);
     }
   }
 

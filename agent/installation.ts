@@ -38,12 +38,21 @@ const eventShape: Shape = {
 
 /**
  * Milliseconds. The kernel finds dead connections; half an hour of silence is only a server that has nothing to say.
- * `first`: after a watch that had begun. `longest`: between two attempts, and between two that the server refuses because
+ * `answer`: for the DaemonSet and the Lease, also where the answer comes byte by byte. `first`: after a watch that had begun, up to `longestRest` where they last less than `brief` each time. `longest`: between two attempts, and between two that the server refuses because
  * the role does not have the right.
  * `gone`: for so long a Lease that went is the word of an uninstall. Agents that live on had it taken away by hand.
  */
 const times = {
-  ...{ silence: 1_800_000, first: 1_000, retry: 5_000, longest: 60_000, longestRefused: 1_800_000 },
+  ...{
+    answer: 30_000,
+    silence: 1_800_000,
+    brief: 10_000,
+    longestRest: 15_000,
+    first: 1_000,
+    retry: 5_000,
+    longest: 60_000,
+    longestRefused: 600_000,
+  },
   gone: 120_000,
 };
 
@@ -58,10 +67,13 @@ export class Installation {
   uid: string | undefined;
   #version = "";
   #failures = 0;
+  /** Watches in a row that ended soon. */
+  #brief = 0;
 
   constructor(
     readonly api: Api,
     readonly home: Home | undefined,
+    readonly pause: (milliseconds: number, signal: AbortSignal) => Promise<unknown> = restFor,
   ) {}
 
   /** Follows it until the signal aborts. Failures, as a role without the right, are retried for ever. */
@@ -69,16 +81,17 @@ export class Installation {
     if (this.home?.installation === undefined) return;
     while (!signal.aborted) {
       try {
-        this.uid ??= (await daemonSet(this.api, this.home, signal)).uid;
-        await this.look(signal);
+        const soon = AbortSignal.any([signal, AbortSignal.timeout(times.answer)]);
+        this.uid ??= (await daemonSet(this.api, this.home, soon)).uid;
+        await this.look(soon);
         await this.#watch(signal);
-        await pause(Math.random() * times.first, signal);
+        await this.pause(this.#rest * (0.75 + Math.random() / 2), signal);
       } catch (error) {
         const longest = isRefusal(error) ? times.longestRefused : times.longest;
-        const next = this.#failures === 0 ? times.first : times.retry * 2 ** (this.#failures - 1);
+        const next = this.#failures === 0 ? this.#rest : times.retry * 2 ** (this.#failures - 1);
         this.#failures++;
         const wait = Math.min(next, longest);
-        await pause(wait * (0.75 + Math.random() / 2), signal);
+        await this.pause(wait * (0.75 + Math.random() / 2), signal);
       }
     }
   }
@@ -104,11 +117,21 @@ export class Installation {
     const events = await this.api.watch<MarkEvent>(this.#path, query, until, eventShape);
     // What ends it after this, as a load balancer's limit, is no refusal.
     this.#failures = 0;
-    for await (const { type, object } of events) {
-      if (type === "ERROR") throw new ApiError(object.code ?? 500, object.message ?? "the watch failed", 0);
-      if (type === "DELETED") this.#went();
-      else if (type !== "BOOKMARK") this.#take(object);
+    const began = performance.now();
+    try {
+      for await (const { type, object } of events) {
+        if (type === "ERROR") throw new ApiError(object.code ?? 500, object.message ?? "the watch failed", 0);
+        if (type === "DELETED") this.#went();
+        else if (type !== "BOOKMARK") this.#take(object);
+      }
+    } finally {
+      this.#brief = performance.now() - began < times.brief ? this.#brief + 1 : 0;
     }
+  }
+
+  /** Milliseconds until the next watch: those that end as they begin are opened ever more seldom. */
+  get #rest(): number {
+    return Math.min(times.first * 2 ** Math.max(0, this.#brief - 2), times.longestRest);
   }
 
   #take({ metadata, spec }: Mark): void {
@@ -169,11 +192,15 @@ export function isNotFound(error: unknown): boolean {
   return error instanceof ApiError && error.status === 404 && error.reason === "NotFound";
 }
 
-/** Also where there is no Lease, as with a manifest that has none. */
+/**
+ * Also where there is no Lease, as with a manifest that has none. A 401 is no refusal of a right: it ends with what
+ * authenticates, as a webhook that is away or a key that is rotated.
+ */
 function isRefusal(error: unknown): boolean {
-  return error instanceof ApiError && [401, 403, 404].includes(error.status);
+  return error instanceof ApiError && [403, 404].includes(error.status);
 }
 
-async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+/** Ends early where the signal aborts. */
+async function restFor(milliseconds: number, signal: AbortSignal): Promise<void> {
   await delay(Math.round(milliseconds), undefined, { signal }).catch(() => undefined);
 }

@@ -78,6 +78,9 @@ function open(listening: Listening, signal: AbortSignal): Promise<void> {
   });
 }
 
+/** Its parts do not overlap, so that it is read in one pass: with `\S*` behind the path 2 kB of path took 4 ms. */
+const requestLine = /^(GET|HEAD) (\/[^\s?]*)(?:\?\S*)? HTTP\/1\.[01]\r\n/;
+
 /** One request and its answer. */
 async function converse(socket: Socket, connections: Connections, listening: Listening): Promise<void> {
   // A peer that goes, or is reset, needs no more.
@@ -85,7 +88,7 @@ async function converse(socket: Socket, connections: Connections, listening: Lis
   connections.take(socket);
   const header = await headerOf(socket);
   connections.owe(socket);
-  const [, method, path = ""] = /^(GET|HEAD) (\/[^\s?]*)\S* HTTP\/1\.[01]\r\n/.exec(header) ?? [];
+  const [, method, path = ""] = requestLine.exec(header) ?? [];
   const answer = method === undefined ? malformed : await answerTo(path, listening);
   connections.paid(socket);
   socket.write(headOf(answer));

@@ -3,10 +3,10 @@ import { type Api, ApiError } from "./api.ts";
 import type { Fields } from "./json.ts";
 import type { Pod } from "./pod.ts";
 
-/** One namespace and selector: one list, then one watch. */
+/** One namespace, and a selector or none: one list, then one watch. */
 export interface Interest {
   namespace: string;
-  selector: string;
+  selector: string | undefined;
   /** What of its pods is read, and what is kept of that. */
   shape: Fields;
   read(pod: V1Pod): Pod;
@@ -37,8 +37,9 @@ export function podsPath({ namespace }: Interest): string {
   return `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
 }
 
-export function selection({ selector }: Interest, nodeName: string) {
-  return { fieldSelector: `spec.nodeName=${nodeName}`, labelSelector: selector };
+export function selection({ selector }: Interest, nodeName: string): Record<string, string> {
+  const fieldSelector = `spec.nodeName=${nodeName}`;
+  return selector === undefined ? { fieldSelector } : { fieldSelector, labelSelector: selector };
 }
 
 /** Where no more are kept, a pod that runs takes the place of one that does not. */
@@ -67,6 +68,7 @@ export async function list(api: Api, interest: Interest, nodeName: string, signa
 }
 
 interface Page {
+  kind?: string;
   metadata?: { resourceVersion?: string; continue?: string };
   /** Some servers say null for none. */
   items?: V1Pod[] | null;
@@ -87,7 +89,9 @@ async function readPages(
   for (let page = 0; page < mostPages; page++) {
     const until = AbortSignal.any([AbortSignal.timeout(pageTime), ...(signal ? [signal] : [])]);
     const asked = token === undefined ? query : { ...query, continue: token };
-    const { metadata, items } = await api.get<Page>(podsPath(interest), asked, until, shape);
+    const { kind, metadata, items } = await api.get<Page>(podsPath(interest), asked, until, shape);
+    // What stands between may answer 200 with an object of its own, which would pass for a list of no pods.
+    if (kind !== "PodList") throw new Error(`the API server answered with kind ${kind}, not with a PodList`);
     for (const item of items ?? []) keep(pods, interest.read(item));
     version ||= metadata?.resourceVersion ?? "";
     token = metadata?.continue;
@@ -98,7 +102,7 @@ async function readPages(
 
 function pageShape(pod: Fields): Fields {
   const metadata = { fields: { resourceVersion: "text" as const, continue: "text" as const } };
-  return { fields: { metadata, items: { items: pod, most: pageLength * 10 } } };
+  return { fields: { kind: "text" as const, metadata, items: { items: pod, most: pageLength * 10 } } };
 }
 
 /** 410 Gone: the watch, or the list's next page, cannot go on where it was (etcd compaction): all is listed again. */

@@ -1,12 +1,18 @@
 import type { V1Pod } from "@kubernetes/client-node";
 import type { Api } from "./api.ts";
-import type { Config } from "./config.ts";
+import type { Address, Config } from "./config.ts";
 import { type Pod, podFromApi, podShape, type Sight } from "./pod.ts";
 import { type Interest, type Known, list } from "./podpages.ts";
 import { Deleted, isOlder } from "./podversions.ts";
 import { type PodListener, PodWatch, sleep, type Times } from "./podwatch.ts";
 
 export type { PodListener } from "./podwatch.ts";
+
+/**
+ * Selectors of one namespace that are watched one by one. Each is a connection to the API server, which takes 0.17 MiB;
+ * where there are more, the node's pods of the namespace are watched once, and the selectors choose among them.
+ */
+const mostSelectors = 16;
 
 /** The pods of this node that the addresses may lead to, kept in step with the API server. */
 export interface PodSource {
@@ -37,9 +43,10 @@ export function watchPods(
 ): PodSource {
   const all = { ...times, relist: config.pollInterval * 1000 };
   const deleted = new Deleted();
+  const nameOf = namer(config);
   const watches = new Map(
-    interests(config).map((interest) => [
-      nameOf(interest),
+    [...interests(config)].map(([name, interest]) => [
+      name,
       new PodWatch(api, interest, nodeName, all, listener, deleted),
     ]),
   );
@@ -69,11 +76,15 @@ export function watchPods(
 
 /** The pods of the node, listed once. @throws {ApiError}, {JsonError} or a network error */
 export async function listPods(api: Api, config: Config, nodeName: string): Promise<Pod[]> {
-  const lists = await Promise.all(interests(config).map((interest) => list(api, interest, nodeName)));
+  const lists = await Promise.all(
+    [...interests(config).values()].map((interest) => list(api, interest, nodeName)),
+  );
   return merged(lists.map(({ pods }) => pods));
 }
 
-function interests({ addresses }: Config): Interest[] {
+/** What is listed and watched, by the name that its addresses share. */
+function interests(config: Config): Map<string, Interest> {
+  const { addresses } = config;
   const labels = addresses.flatMap(({ requirements }) => requirements.map(({ key }) => key));
   const ports = new Set(addresses.flatMap(({ ports }) => ports.map(({ targetPort }) => targetPort)));
   const shape = podShape(
@@ -84,12 +95,25 @@ function interests({ addresses }: Config): Interest[] {
     const pod = podFromApi(item);
     return { ...pod, namedPorts: pod.namedPorts.filter(({ name }) => ports.has(name)) };
   };
-  const all = addresses.map(({ namespace, selector }) => ({ namespace, selector, shape, read }));
-  return [...new Map(all.map((interest) => [nameOf(interest), interest])).values()];
+  const nameOf = namer(config);
+  return new Map(
+    addresses.map((address) => {
+      const name = nameOf(address);
+      const selector = name === address.namespace ? undefined : address.selector;
+      return [name, { namespace: address.namespace, selector, shape, read }];
+    }),
+  );
 }
 
-function nameOf({ namespace, selector }: Pick<Interest, "namespace" | "selector">): string {
-  return `${namespace} ${selector}`;
+type Place = Pick<Address, "namespace" | "selector">;
+
+/** Names an address by its namespace and selector, or by its namespace alone where that has many selectors. */
+function namer({ addresses }: Config): (address: Place) => string {
+  const byNamespace = Map.groupBy(addresses, ({ namespace }) => namespace);
+  const isCrowded = (places: Place[] = []) =>
+    new Set(places.map(({ selector }) => selector)).size > mostSelectors;
+  const crowded = new Set([...byNamespace.keys()].filter((name) => isCrowded(byNamespace.get(name))));
+  return ({ namespace, selector }) => (crowded.has(namespace) ? namespace : `${namespace} ${selector}`);
 }
 
 /** Two selectors may know one pod; the uid tells, and the version which of them heard of it last. */

@@ -11,18 +11,26 @@ const mostDeleted = 1_000;
 
 /** Pods that were deleted, as one watch heard: others that know them may be behind. */
 export class Deleted {
-  /** Versions by uid, the latest last. */
-  #versions = new Map<string, string>();
+  /** Versions by uid and when they were heard of, the latest last. */
+  #versions = new Map<string, { version: string; at: number }>();
 
   add(uid: string, version: string): void {
-    this.#versions.set(uid, version);
+    this.#versions.set(uid, { version, at: performance.now() });
     const [oldest] = this.#versions.keys();
     if (this.#versions.size > mostDeleted && oldest !== undefined) this.#versions.delete(oldest);
   }
 
   has({ uid, version }: Pod): boolean {
     const deleted = this.#versions.get(uid);
-    return deleted !== undefined && isOlder(version, deleted);
+    return deleted !== undefined && isOlder(version, deleted.version);
+  }
+
+  /** A list that was asked for after the deletion was heard has the last word: etcd was restored to before it. */
+  listed(uids: Iterable<string>, asked: number): void {
+    for (const uid of uids) {
+      const deleted = this.#versions.get(uid);
+      if (deleted !== undefined && deleted.at < asked) this.#versions.delete(uid);
+    }
   }
 
   clear(): void {

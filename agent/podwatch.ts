@@ -67,7 +67,8 @@ export class PodWatch {
 
   /** What is in trouble, for a person: two selectors of a namespace are two watches. */
   get source(): string {
-    return `${podsPath(this.interest)} (${this.interest.selector})`;
+    const { selector = "all of the node" } = this.interest;
+    return `${podsPath(this.interest)} (${selector})`;
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -82,9 +83,11 @@ export class PodWatch {
   }
 
   async #list(signal: AbortSignal): Promise<void> {
+    const asked = performance.now();
     const { pods, version } = await list(this.api, this.interest, this.nodeName, signal);
     // After an etcd restore what was deleted may be there again.
     if (isOlder(version, this.#version)) this.deleted.clear();
+    this.deleted.listed(pods.keys(), asked);
     this.heard = performance.now();
     this.known = pods;
     this.#version = version;

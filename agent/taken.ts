@@ -6,6 +6,11 @@ export interface ServiceAddress {
   ipAddress: string;
   /** `namespace/name`, where kube-proxy's rules tell it. */
   service: string | undefined;
+  /**
+   * Whether it may be an external IP: whoever may create a Service in any namespace can give it one
+   * (CVE-2020-8554), while a ClusterIP comes from the cluster's range.
+   */
+  external: boolean;
 }
 
 const another = "choose another magic IP, as one of 169.254.210.0/24 that nothing on the nodes uses";
@@ -22,10 +27,13 @@ function serviceFindings(ipAddress: string, { services }: Survey): Finding[] {
   const found = services.filter((address) => address.ipAddress === ipAddress);
   if (found.length === 0) return [];
   const names = [...new Set(found.flatMap(({ service }) => service ?? []))];
+  // Our rules come before kube-proxy's, so that it is the Service that may get no packets. Somebody who made one must not
+  // make the node's addresses unready with it.
+  const severity = found.every(({ external }) => external) ? "warn" : "fail";
   return [
     {
       code: "ADDRESS_OF_SERVICE",
-      severity: "fail",
+      severity,
       message: `${ipAddress} is an IP of ${names.length === 0 ? "a Service" : `the Service ${names.join(" and ")}`}: kube-proxy has rules for it`,
       remedy: `${another}; kubectl get services --all-namespaces | grep -F ${ipAddress} shows the Service`,
     },

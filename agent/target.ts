@@ -102,13 +102,20 @@ function whyNone(address: Address, port: Port | undefined, family: Family, match
   if (matching.length === 0) return `no pod in ${address.namespace} matches ${address.selector}`;
   const named = matching
     .slice(0, mostNamed)
-    .map((pod) => `${pod.namespace}/${pod.name} ${whyNotTarget(address, port, family, pod)}`);
+    .map((pod) => `${pod.namespace}/${shortened(pod.name)} ${whyNotTarget(address, port, family, pod)}`);
   const others = matching.length - named.length;
   return [...named, ...(others > 0 ? [`and ${others} more`] : [])].join(", ");
 }
 
-/** Pods of which a problem says why: a namespace may have any number that match. */
-const mostNamed = 10;
+/**
+ * Pods of which a problem says why, and characters of their names: a namespace may have any number that match, and there
+ * are 10,000 bindings at most, each with its problem.
+ */
+const [mostNamed, longestName] = [3, 100];
+
+function shortened(name: string): string {
+  return name.length > longestName ? `${name.slice(0, longestName - 1)}…` : name;
+}
 
 function whyNotTarget(
   address: Address,

@@ -206,7 +206,10 @@ export class NftablesBackend implements Backend {
     const lines: string[] = [];
     for (const object of changed) lines.push(...(await this.#comparedLines(state, object)));
     await this.#transact(state, lines);
-    return { ...written, verified: undefined };
+    // Elements may differ in what the lines do not say, as a limit that somebody added: then the table is replaced.
+    const after = await this.tables.digest(state.instance);
+    const isRight = after?.frame === found.frame && differing(after, written.expected).length === 0;
+    return isRight ? { ...written, verified: undefined } : undefined;
   }
 
   async #comparedLines({ instance }: DesiredState, object: NamedObject): Promise<Iterable<string>> {

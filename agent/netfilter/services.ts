@@ -38,15 +38,27 @@ export function namesOneOf(ipAddresses: string[]): (line: string) => boolean {
   return (line) => ipAddresses.some((ipAddress) => line.includes(ipAddress));
 }
 
-/** `10.96.0.10 . 17 . 53 : goto service-NWBZK7IH-kube-system/kube-dns/udp/dns`, as kube-proxy names its chains. */
+/**
+ * `10.96.0.10 . 17 . 53 : goto service-NWBZK7IH-kube-system/kube-dns/udp/dns`, as kube-proxy names its chains. A Service
+ * without endpoints has no chain that tells what kind of address it is.
+ */
 export function servicesOfMap(text: string): ServiceAddress[] {
   const element =
-    /([\da-f.:]+) \. \w+ \. \d+(?: comment "[^"]*")? : (?:(?:goto|jump) (?:service|external)-\w+-([^/\s",]+\/[^/\s",]+))?/g;
-  return [...text.matchAll(element)].map(([, ipAddress = "", service]) => ({ ipAddress, service }));
+    /([\da-f.:]+) \. \w+ \. \d+(?: comment "[^"]*")? : (?:(?:goto|jump) (service|external)-\w+-([^/\s",]+\/[^/\s",]+))?/g;
+  return [...text.matchAll(element)].map(([, ipAddress = "", kind, service]) => ({
+    ...{ ipAddress, service },
+    external: kind !== "service",
+  }));
 }
 
-/** Rules of nft (`ip daddr 10.96.0.10`) and of iptables (`-d 10.96.0.10/32`). */
+/**
+ * Rules of nft (`ip daddr 10.96.0.10`) and of iptables (`-d 10.96.0.10/32`). Those of a ClusterIP lead to a chain KUBE-SVC-…,
+ * those of an external or load balancer's IP to KUBE-EXT-… (before Kubernetes 1.24 KUBE-FW-… and KUBE-XLB-…).
+ */
 export function servicesOfRules(text: string): ServiceAddress[] {
-  const destination = /(?:\bip6? daddr|(?<!! )-d) ([\da-f.:]+)(?:\/(?:32|128))?(?=\s)/g;
-  return [...text.matchAll(destination)].map(([, ipAddress = ""]) => ({ ipAddress, service: undefined }));
+  const rule = /(?:\bip6? daddr|(?<!! )-d) ([\da-f.:]+)(?:\/(?:32|128))?(?=\s)([^\n]*)/g;
+  return [...text.matchAll(rule)].map(([, ipAddress = "", rest = ""]) => ({
+    ...{ ipAddress, service: undefined },
+    external: !/\bKUBE-SVC-/.test(rest),
+  }));
 }

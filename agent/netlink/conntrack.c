@@ -48,6 +48,16 @@ static bool in_zone(const struct nlattr *const *entry)
 	       inner(entry[CTA_TUPLE_REPLY], CTA_TUPLE_ZONE);
 }
 
+/*
+ * Entries of a zone are another datapath's (Open vSwitch), unless they were translated: a neighbour may put packets into a
+ * zone before our rules see them (nft `ct zone set`, iptables `CT --zone`), and no datapath translates what is dialed as a
+ * magic IP but the rules of a node.
+ */
+static bool is_elsewhere(const struct nlattr *const *entry)
+{
+	return in_zone(entry) && !(attribute_be32(entry[CTA_STATUS]) & IPS_DST_NAT);
+}
+
 static bool uses_ports(uint8_t protocol)
 {
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP ||
@@ -64,7 +74,7 @@ bool parse_flow(const struct nlmsghdr *message, struct flow *flow)
 	if (message->nlmsg_type != TYPE(IPCTNL_MSG_CT_NEW))
 		return false;
 	attributes(message, sizeof(*header), entry, CTA_MAX + 1);
-	if (in_zone(entry))
+	if (is_elsewhere(entry))
 		return false;
 	nested(entry[CTA_TUPLE_ORIG], original, CTA_TUPLE_MAX + 1);
 	nested(entry[CTA_TUPLE_REPLY], reply, CTA_TUPLE_MAX + 1);
@@ -203,6 +213,9 @@ int deletions_add(struct deletions *deletions, const struct nlmsghdr *message)
 	    attribute_length(entry[CTA_TUPLE_ORIG]));
 	/* A new connection from the same port has the same tuple and another id. */
 	put(request, CTA_ID, attribute_data(entry[CTA_ID]), attribute_length(entry[CTA_ID]));
+	/* One of a zone in both directions; of one direction it stands in the tuple. */
+	if (entry[CTA_ZONE])
+		put(request, CTA_ZONE, attribute_data(entry[CTA_ZONE]), attribute_length(entry[CTA_ZONE]));
 	message_end(request, offset);
 	if (deletions->waiting++ == 0)
 		deletions->first = deletions->channel.sequence;

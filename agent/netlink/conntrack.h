@@ -26,7 +26,7 @@ struct deletions {
 	unsigned waiting;
 };
 
-/* false: an entry of another zone than the default, which is another datapath's (Open vSwitch), or one that is no flow. */
+/* false: an entry of another datapath's zone, or one that is no flow. */
 bool parse_flow(const struct nlmsghdr *message, struct flow *flow);
 /* Whether it has the address and protocol of the question. */
 bool is_asked(const struct question *question, const struct flow *flow);

@@ -86,18 +86,22 @@ static bool counts(const char *name)
 	return strcmp(name, "counter") == 0 || strcmp(name, "quota") == 0 || strcmp(name, "last") == 0;
 }
 
+static void digest_expression(struct digest *digest, const struct nlattr *expression)
+{
+	const struct nlattr *parts[NFTA_EXPR_MAX + 1];
+
+	nested(expression, parts, NFTA_EXPR_MAX + 1);
+	const char *name = text_of(parts[NFTA_EXPR_NAME]);
+
+	digest_text(digest, name);
+	if (!counts(name))
+		digest_attribute(digest, parts[NFTA_EXPR_DATA]);
+}
+
 static void digest_expressions(struct digest *digest, const struct nlattr *list)
 {
-	for (const struct nlattr *each = nest_first(list); each; each = nest_next(list, each)) {
-		const struct nlattr *parts[NFTA_EXPR_MAX + 1];
-
-		nested(each, parts, NFTA_EXPR_MAX + 1);
-		const char *name = text_of(parts[NFTA_EXPR_NAME]);
-
-		digest_text(digest, name);
-		if (!counts(name))
-			digest_attribute(digest, parts[NFTA_EXPR_DATA]);
-	}
+	for (const struct nlattr *each = nest_first(list); each; each = nest_next(list, each))
+		digest_expression(digest, each);
 }
 
 /* NULL past the bound. */
@@ -160,6 +164,10 @@ static int take_set(const struct nlmsghdr *message, void *context)
 	snprintf(set->name, sizeof(set->name), "%s", text_of(parts[NFTA_SET_NAME]));
 	set->anonymous = (attribute_be32(parts[NFTA_SET_FLAGS]) & NFT_SET_ANONYMOUS) != 0;
 	digest_attributes(&frame->digest, parts, types, sizeof(types) / sizeof(types[0]));
+	/* What each element gets: one as NFTA_SET_EXPR, several as NFTA_SET_EXPRESSIONS (Linux 5.12). */
+	if (parts[NFTA_SET_EXPR])
+		digest_expression(&frame->digest, parts[NFTA_SET_EXPR]);
+	digest_expressions(&frame->digest, parts[NFTA_SET_EXPRESSIONS]);
 	return 0;
 }
 

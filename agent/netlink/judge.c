@@ -256,12 +256,15 @@ static const struct frontend *find(const struct flow_table *table, const struct 
 /*
  * Whether it is a connection that both ends know, which drains with its pod. An attempt that no pod has answered belongs
  * to none, and follows its binding as a datagram does. What was picked up from its middle may have been answered before.
+ * One that an end has reset is over, but where the pod reset it the kernel ignores the next SYN of the same port for the
+ * 10 s of CLOSE and sends it where the last one went (nf_conntrack_proto_tcp.c, TCP_CONNTRACK_IGNORE).
  */
 static bool is_connection(const struct flow *flow)
 {
 	switch (flow->protocol) {
 	case IPPROTO_TCP:
-		return flow->answered || flow->tcp_state != TCP_CONNTRACK_SYN_SENT;
+		return flow->tcp_state != TCP_CONNTRACK_CLOSE &&
+		       (flow->answered || flow->tcp_state != TCP_CONNTRACK_SYN_SENT);
 	case IPPROTO_SCTP:
 	case IPPROTO_DCCP:
 		return flow->answered;
@@ -300,8 +303,7 @@ static bool leads_to_target(const struct flow_table *table, const struct fronten
  */
 static bool is_over(const struct flow *flow)
 {
-	return flow->protocol == IPPROTO_TCP &&
-	       (flow->tcp_state == TCP_CONNTRACK_TIME_WAIT || flow->tcp_state == TCP_CONNTRACK_CLOSE);
+	return flow->protocol == IPPROTO_TCP && flow->tcp_state == TCP_CONNTRACK_TIME_WAIT;
 }
 
 static bool is_stale_of_own(const struct flow_table *table, const struct frontend *own, const struct flow *flow)

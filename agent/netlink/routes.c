@@ -195,6 +195,9 @@ static void forget_rules(void)
 	rule_count = 0;
 }
 
+/* More than FRA_MAX of these headers: a later kernel has conditions that they do not name. */
+#define RULE_ATTRIBUTES 64
+
 /* Attributes of a rule that are no condition. */
 static bool is_condition(uint16_t type)
 {
@@ -219,7 +222,7 @@ static bool has_condition(const struct nlattr **found, size_t count, const struc
 		size_t length = attribute_length(found[type]);
 
 		/* A mark of 0 with the mask 0, as the kernel writes it where there is none. */
-		if (length > sizeof(zeros) || memcmp(attribute_data(found[type]), zeros, length) != 0)
+		if (type > FRA_MAX || length > sizeof(zeros) || memcmp(attribute_data(found[type]), zeros, length) != 0)
 			return true;
 	}
 	return false;
@@ -228,14 +231,14 @@ static bool has_condition(const struct nlattr **found, size_t count, const struc
 static int take_rule(const struct nlmsghdr *message, void *context)
 {
 	const struct fib_rule_hdr *header = NLMSG_DATA(message);
-	const struct nlattr *found[FRA_MAX + 1];
+	const struct nlattr *found[RULE_ATTRIBUTES];
 
 	(void)context;
 	if (message->nlmsg_type != RTM_NEWRULE || header->action != FR_ACT_TO_TBL)
 		return 0;
 	if (header->family != AF_INET && header->family != AF_INET6)
 		return 0;
-	attributes(message, sizeof(*header), found, FRA_MAX + 1);
+	attributes(message, sizeof(*header), found, RULE_ATTRIBUTES);
 	uint32_t table = found[FRA_TABLE] ? number_in(found[FRA_TABLE]) : header->table;
 
 	if (found[FRA_IIFNAME] && rule_count < MOST_RULES) {
@@ -245,7 +248,7 @@ static int take_rule(const struct nlmsghdr *message, void *context)
 		rule->priority = number_in(found[FRA_PRIORITY]);
 		text_in(found[FRA_IIFNAME], rule->name, sizeof(rule->name));
 	}
-	if (!has_condition(found, FRA_MAX + 1, header) && table != RT_TABLE_LOCAL)
+	if (!has_condition(found, RULE_ATTRIBUTES, header) && table != RT_TABLE_LOCAL)
 		add_table(header->family, table);
 	return 0;
 }

@@ -108,9 +108,11 @@ describe("without a target the problem says why", () => {
     );
   });
 
-  it("names no more than ten pods", () => {
+  it("names no more than three pods, and no more of a pod than 100 characters", () => {
     const many = Array.from({ length: 1_000 }, (_, index) => pod(`p${index}`, { ready: false }));
-    expect(problems(many)[0]).toMatch(/p9 [a-zA-Z0-9 ]+, and 990 more$/);
+    expect(problems(many)[0]).toMatch(/p2 [a-zA-Z0-9 ]+, and 997 more$/);
+    const long = many.map((each) => ({ ...each, name: "x".repeat(253) }));
+    expect(problems(long)[0]?.length).toBeLessThan(500);
   });
 
   it("names each pod that matches and what keeps it from serving", () => {

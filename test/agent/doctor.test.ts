@@ -255,14 +255,21 @@ table ip nat {
 			     10.96.0.1 . 6 . 443 : goto service-2QRHZV4L-default/kubernetes/tcp/https,
 			     192.0.2.7 . 6 . 80 : goto external-42NFTM6N-shop/cart/tcp/http }`;
     expect(servicesOfMap(map)).toEqual([
-      { ipAddress: "10.96.0.10", service: undefined },
-      { ipAddress: "10.96.0.1", service: "default/kubernetes" },
-      { ipAddress: "192.0.2.7", service: "shop/cart" },
+      { ipAddress: "10.96.0.10", service: undefined, external: true },
+      { ipAddress: "10.96.0.1", service: "default/kubernetes", external: false },
+      { ipAddress: "192.0.2.7", service: "shop/cart", external: true },
     ]);
     const rules = `-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -j KUBE-SVC-X
 -A KUBE-SERVICES ! -d 127.0.0.0/8 -j KUBE-NODEPORTS
 		meta l4proto 6 ip daddr 10.96.0.2  tcp dport 80 counter jump KUBE-SVC-0
+		ip daddr 192.0.2.7  tcp dport 80 counter jump KUBE-EXT-0
+-A KUBE-EXTERNAL-SERVICES -d 192.0.2.8/32 -p tcp -j REJECT
 `;
-    expect(servicesOfRules(rules).map(({ ipAddress }) => ipAddress)).toEqual(["10.96.0.1", "10.96.0.2"]);
+    expect(servicesOfRules(rules).map(({ ipAddress, external }) => [ipAddress, external])).toEqual([
+      ["10.96.0.1", false],
+      ["10.96.0.2", false],
+      ["192.0.2.7", true],
+      ["192.0.2.8", true],
+    ]);
   });
 });

@@ -75,6 +75,25 @@ describe("a pass over the flows", () => {
     expect(flows.passes.map(({ ips }) => ips)).toEqual([all, ["169.254.210.210"], all]);
   });
 
+  it("looks at the datagrams of what changed again, 1 to 2 s and 5 to 6 s after the write", async () => {
+    const { flows, flow, held, write, clock } = begin();
+    await write(state(pod("a")));
+    await flow.run("datagrams", held);
+    clock.now = 10_000;
+    await flow.run("datagrams", held);
+    flows.passes.length = 0;
+    await write(state(b));
+    const looked: number[] = [];
+    for (; clock.now < 20_000; clock.now += 500) {
+      const before = flows.passes.length;
+      await flow.run("datagrams", held);
+      if (flows.passes.length > before) looked.push(clock.now);
+      expect(flow.datagrams.maximum).toBeLessThanOrEqual(60_000);
+    }
+    expect(looked).toEqual([10_000, 11_000, 15_000]);
+    expect(flows.passes.map(({ ips }) => ips)).toEqual(Array(3).fill(["169.254.210.210"]));
+  });
+
   it("looks at all again after a write that changed nothing, because the rules were repaired, or failed", async () => {
     const { flows, flow, held, write } = begin();
     await write(state(b));

@@ -141,6 +141,29 @@ describe("the health endpoints", () => {
   });
 });
 
+it("a request line that is no HTTP is read in as little time as one that is", async () => {
+  const port = await freePort();
+  await health(port);
+  const ask = (words: string) =>
+    new Promise((resolve) => {
+      const socket = connect(port, "127.0.0.1", () => socket.write(words));
+      socket.on("close", resolve).resume();
+    });
+  const path = "a".repeat(1_900);
+  const times = { right: 0, wrong: 0 };
+  for (let index = 0; index < 150; index++) {
+    for (const [kind, words] of [
+      ["right", `GET /${path} HTTP/1.1\r\n\r\n`] as const,
+      ["wrong", `GET /${path}\r\n\r\n`] as const,
+    ]) {
+      const began = performance.now();
+      await ask(words);
+      times[kind] += performance.now() - began;
+    }
+  }
+  expect(times.wrong / times.right).toBeLessThan(3);
+});
+
 describe("the metrics port", () => {
   const serve = (port: number, of = source()) => served(serveMetrics, port, of);
 

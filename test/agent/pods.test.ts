@@ -11,6 +11,7 @@ interface Event {
 
 /** A list, or a page of it: `next` is the continuation. */
 interface Page {
+  kind?: string;
   items: V1Pod[] | null;
   next?: string;
 }
@@ -40,7 +41,8 @@ class ScriptedApi implements Api {
     const list = this.lists.shift() ?? [];
     if (list instanceof Error) throw list;
     const page: Page = Array.isArray(list) ? { items: list } : list;
-    return { metadata: { resourceVersion: "100", continue: page.next }, items: page.items } as T;
+    const { kind = "PodList", next, items } = page;
+    return { kind, metadata: { resourceVersion: "100", continue: next }, items } as T;
   }
 
   async post(): Promise<void> {}
@@ -204,6 +206,34 @@ describe("the pods of the node", () => {
     expect([names(source), told]).toEqual([[], []]);
   });
 
+  it("are not none where something answers 200 with an object that is no list of pods", async () => {
+    const { source, told } = follow(
+      new ScriptedApi([{ kind: "Status", items: null }, [podOf("a", "1")]], []),
+    );
+    await until(() => names(source)?.length === 1);
+    expect(told[0]).toMatch(/answered with kind Status, not with a PodList/);
+  });
+
+  it("of a namespace with more than 16 selectors are listed and watched once, for all of them", async () => {
+    const many = (count: number) => {
+      const selectors = Array.from({ length: count }, (_, index) => `app=a${index}`);
+      return config({
+        addresses: selectors.map((selector, index) =>
+          address({ ipAddress: `169.254.211.${index}`, selector }),
+        ),
+      });
+    };
+    const lists = async (of: ReturnType<typeof config>) => {
+      const api = new ScriptedApi([], []);
+      const { source } = follow(api, of);
+      await until(() => names(source) !== undefined);
+      expect(of.addresses.every(source.sight.knows)).toBe(true);
+      return api.asked.filter(({ kind }) => kind === "list").map(({ query }) => query.labelSelector);
+    };
+    expect((await lists(many(16))).length).toBe(16);
+    expect(await lists(many(17))).toEqual([undefined]);
+  });
+
   it("are kept up to a thousand, the running ones before others", async () => {
     const idle = Array.from({ length: 1_500 }, (_, index) => podOf(`idle-${index}`, "1"));
     const running = { ...podOf("running", "2"), status: { phase: "Running" } };
@@ -269,6 +299,16 @@ describe("the pods of the node", () => {
     await new Promise((resolve) => setTimeout(resolve, 2_000));
     const lists = api.asked.filter(({ kind }) => kind === "list").length;
     expect([lists > 1, lists <= 5]).toEqual([true, true]);
+  });
+
+  it("that a restore of etcd brought back are known again, although versions have grown since", async () => {
+    const gone = podOf("a", "99");
+    const deleted = { ...gone, metadata: { ...gone.metadata, deletionTimestamp: new Date() } };
+    const events: (Event | Error)[] = [{ type: "DELETED", object: deleted }, new ApiError(410, "too old", 0)];
+    const api = new ScriptedApi([[podOf("a", "1")], [podOf("a", "1")]], [events]);
+    const { source } = follow(api);
+    await until(() => api.asked.filter(({ kind }) => kind === "list").length === 2);
+    await until(() => names(source)?.length === 1);
   });
 
   it("that two selectors know are as the one has them that heard of them last", async () => {

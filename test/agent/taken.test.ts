@@ -55,10 +55,15 @@ describe("a magic IP", () => {
 
   it("is taken by the node and by a Service at once, and its route is then no news", () => {
     const addresses = parseIpv4Addresses(`     |-- ${magicIp}\n        /32 host LOCAL\n`);
-    const services = [{ ipAddress: magicIp, service: undefined }];
+    const services = [{ ipAddress: magicIp, service: undefined, external: false }];
     expect(codes(["cni0 00D2FEA9 00FFFFFF"], { addresses, services })).toEqual([
       "fail ADDRESS_OF_SERVICE",
       "fail ADDRESS_OF_NODE",
     ]);
+  });
+
+  it("that a Service of any user has as external IP stays ready, and that is told", () => {
+    const services = [{ ipAddress: magicIp, service: "shop/cart", external: true }];
+    expect(codes([byDefault], { services })).toEqual(["warn ADDRESS_OF_SERVICE"]);
   });
 });

@@ -369,7 +369,7 @@ describe("the rights", () => {
       { rbac: { create: false }, serviceAccount: { create: false, name: "theirs" } },
     );
     const manifests = await render({ values });
-    expect(manifests.map(({ kind }) => kind).sort()).toEqual(["ConfigMap", "DaemonSet"]);
+    expect(manifests.map(({ kind }) => kind).sort()).toEqual(["ConfigMap", "DaemonSet", "Lease"]);
     expect(podSpec(manifests).serviceAccountName).toBe("theirs");
   });
 });
@@ -404,7 +404,9 @@ describe("the order", () => {
   it("names nothing that is not there", async () => {
     const values = oneAddress({}, { rbac: { create: false }, serviceAccount: { create: false } });
     const manifests = await render({ values });
-    expect(dependsOn(manifests)).toEqual([reference(only(manifests, "ConfigMap"))]);
+    expect(dependsOn(manifests)).toEqual(
+      [only(manifests, "ConfigMap"), only(manifests, "Lease")].map(reference).sort(),
+    );
   });
 
   it("stays when annotations are added", async () => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import type { AgentProcess } from "./agent-process.ts";
 import { refuse } from "./proxy.ts";
-import { magicIp, ready, Stage, takes } from "./stage.ts";
+import { magicIp, pause, ready, Stage, takes } from "./stage.ts";
 
 const daemonSets = "/apis/apps/v1/namespaces/stage/daemonsets";
 const leases = "/apis/coordination.k8s.io/v1/namespaces/stage/leases";
@@ -78,6 +78,15 @@ it("rules go with the DaemonSet, where the Lease is left", async () => {
   await deleteDaemonSet();
   expect(await stopped()).toMatch(/the installation is removed \(its DaemonSet is gone\)/);
   expect(await stage.rules()).toBe("");
+});
+
+it("rules stay for a DaemonSet that is deleted and made anew under its name (kubectl replace --force)", async () => {
+  await deleteDaemonSet();
+  const ended = stopped();
+  await pause(300);
+  await stage.daemonSet(true);
+  expect(await ended).toBe("ending, the rules stay: its DaemonSet stays");
+  expect(await serves()).toBe(true);
 });
 
 it.each(["and may still ask", "and may not ask any more"])(

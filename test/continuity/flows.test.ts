@@ -100,6 +100,22 @@ it("a connection attempt that its target does not answer goes to the next one", 
   }
 });
 
+it("a flow whose packets a neighbour puts into a conntrack zone before our rules moves as others do", async () => {
+  const zone =
+    "table inet tenants { chain c { type filter hook prerouting priority -300; ct zone set 5; }; }";
+  await stage.node.in("node", ["nft", zone]);
+  try {
+    kept = "zone";
+    await takes("an answer", 5, async () => (await send()).pod === "a");
+    await pause(1_100);
+    await move("b", b);
+    await stage.deletePod("b");
+    await takes("a to get the flow", 8, async () => (await send()).pod === "a");
+  } finally {
+    await stage.node.in("node", ["nft", "delete table inet tenants"]);
+  }
+});
+
 it("a connection through an IP that two installations swap goes on, because the same pod serves it", async () => {
   const other = "169.254.210.211";
   const start = (instance: string, ipAddress: string, healthPort: number) =>

@@ -69,6 +69,20 @@ describe("somebody else's hands at the rules", () => {
   });
 });
 
+it("a map whose elements limit what they lead on is replaced, and then serves", async () => {
+  await begin();
+  const limit = "limit rate 1/day burst 1 packets";
+  const { stdout } = await stage.node.in("node", ["nft", "list", "table", "inet", table]);
+  const text = String(stdout);
+  const limited = text
+    .replace(/(map targets4 \{\n\s*type [^\n]*\n)/, `$1\t\t${limit}\n`)
+    .replace(/(\. (?:tcp|udp) \. 80) :/g, `$1 ${limit} :`);
+  expect(limited).not.toBe(text);
+  await stage.node.load(`table inet ${table}\ndelete table inet ${table}\n${limited}\n`);
+  await takes("the rules to be right", 10, async () => !(await stage.rules()).includes(limit));
+  for (let index = 0; index < 5; index++) expect(await call()).toMatchObject({ pod: "a" });
+});
+
 describe("a tool that fails", () => {
   beforeEach(begin);
 

@@ -167,6 +167,7 @@ interface Start {
 export const onePod: Api = {
   get: <T>() =>
     Promise.resolve({
+      kind: "PodList",
       metadata: { resourceVersion: "1" },
       items: [
         {

@@ -273,6 +273,10 @@ describe("an address that somebody has already", () => {
       await sh(
         `${tool} -t nat -A KUBE-SERVICES -d ${magicIp}/32 -p tcp -m comment --comment "shop/cart external IP" -m tcp --dport 443 -j ACCEPT`,
       );
+      expect(await found()).toMatchObject([{ code: "ADDRESS_OF_SERVICE", severity: "warn" }]);
+      await sh(
+        `${tool} -t nat -N KUBE-SVC-0; ${tool} -t nat -A KUBE-SERVICES -d ${magicIp}/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-0`,
+      );
       expect(await found()).toMatchObject([{ code: "ADDRESS_OF_SERVICE", severity: "fail" }]);
     },
   );

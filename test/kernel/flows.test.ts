@@ -102,6 +102,14 @@ describe("of a port, a pass ends", () => {
     expect(await left(passing("connections"), given)).toEqual([false, true, false]);
   });
 
+  it("what is left of a connection that was reset, unless it led to the target: the next one would follow it", async () => {
+    const given = [
+      { protocol: tcp, from: old, state: tcpStates.CLOSE },
+      { protocol: tcp, from: young, state: tcpStates.CLOSE },
+    ];
+    expect(await left(table, given)).toEqual([false, true]);
+  });
+
   it("nothing of another zone, which is another datapath's", async () => {
     await has({ protocol: udp, to: ip, from: old, zone: 65_520 });
     expect((await flows.pass("datagrams", table)).ended).toMatchObject({ udp: 0 });

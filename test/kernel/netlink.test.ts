@@ -125,6 +125,17 @@ describe("what the kernel holds", () => {
     expect((await tables.digest("test.echo"))?.sets.get("s")).not.toEqual(limited);
   });
 
+  it("has another frame where what each element of a set gets does more than to count", async () => {
+    const text = (statement: string) =>
+      `table inet ${table} {\nset s {\ntype ipv4_addr\nflags dynamic\n${statement}\n}\n}\n`;
+    const frames: (string | undefined)[] = [];
+    for (const statement of ["", "counter", "limit rate 1/day"]) {
+      await nft(`table inet ${table}\ndelete table inet ${table}\n${text(statement)}`);
+      frames.push((await tables.digest("test.echo"))?.frame);
+    }
+    expect(new Set(frames).size).toBe(3);
+  });
+
   it("is undefined where there is no table, and of other tables nothing is told", async () => {
     expect(await tables.digest("test.echo")).toBeUndefined();
     await nft("table inet magic-ip-a {}\ntable inet other {}\ntable ip magic-ip-b {}\n");

@@ -23,7 +23,7 @@ export interface Remembered {
   zone?: number;
 }
 
-export const tcpStates = { SYN_SENT: 1, ESTABLISHED: 3, TIME_WAIT: 7 };
+export const tcpStates = { SYN_SENT: 1, ESTABLISHED: 3, TIME_WAIT: 7, CLOSE: 8 };
 const status = { SEEN_REPLY: 2, ASSURED: 4 };
 
 /** Puts such entries into the kernel's connection tracking of a network namespace, 40,000 in a second. */

@@ -136,12 +136,12 @@ Syntax: pulumi-kubernetes, helm.v4.Chart, "Resource reference". Helm has that or
 {{- $release := .Release.Namespace -}}
 {{- $fullname := include "magic-ip-address.fullname" . -}}
 {{- $rbac := "rbac.authorization.k8s.io/namespaces" -}}
-{{- $references := list (printf "/namespaces/%s/ConfigMap/%s" $release (include "magic-ip-address.configMapName" .)) -}}
+{{- $lease := printf "coordination.k8s.io/namespaces/%s/Lease/%s" $release (include "magic-ip-address.installationName" .) -}}
+{{- $references := list (printf "/namespaces/%s/ConfigMap/%s" $release (include "magic-ip-address.configMapName" .)) $lease -}}
 {{- if .Values.serviceAccount.create -}}
 {{- $references = append $references (printf "/namespaces/%s/ServiceAccount/%s" $release (include "magic-ip-address.serviceAccountName" .)) -}}
 {{- end -}}
 {{- if .Values.rbac.create -}}
-{{- $references = append $references (printf "coordination.k8s.io/namespaces/%s/Lease/%s" $release (include "magic-ip-address.installationName" .)) -}}
 {{- range $kind := list "Role" "RoleBinding" -}}
 {{- $references = append $references (printf "%s/%s/%s/%s" $rbac $release $kind $fullname) -}}
 {{- range $namespace := include "magic-ip-address.targetNamespaces" $ | fromJsonArray -}}
