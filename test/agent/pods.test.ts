@@ -12,6 +12,7 @@ interface Event {
 /** A list, or a page of it: `next` is the continuation. */
 interface Page {
   kind?: string;
+  version?: string;
   items: V1Pod[] | null;
   next?: string;
 }
@@ -41,8 +42,8 @@ class ScriptedApi implements Api {
     const list = this.lists.shift() ?? [];
     if (list instanceof Error) throw list;
     const page: Page = Array.isArray(list) ? { items: list } : list;
-    const { kind = "PodList", next, items } = page;
-    return { kind, metadata: { resourceVersion: "100", continue: next }, items } as T;
+    const { kind = "PodList", version = "100", next, items } = page;
+    return { kind, metadata: { resourceVersion: version, continue: next }, items } as T;
   }
 
   async post(): Promise<void> {}
@@ -302,10 +303,10 @@ describe("the pods of the node", () => {
   });
 
   it("that a restore of etcd brought back are known again, although versions have grown since", async () => {
-    const gone = podOf("a", "99");
+    const gone = podOf("a", "150");
     const deleted = { ...gone, metadata: { ...gone.metadata, deletionTimestamp: new Date() } };
     const events: (Event | Error)[] = [{ type: "DELETED", object: deleted }, new ApiError(410, "too old", 0)];
-    const api = new ScriptedApi([[podOf("a", "1")], [podOf("a", "1")]], [events]);
+    const api = new ScriptedApi([[podOf("a", "1")], { version: "200", items: [podOf("a", "1")] }], [events]);
     const { source } = follow(api);
     await until(() => api.asked.filter(({ kind }) => kind === "list").length === 2);
     await until(() => names(source)?.length === 1);
