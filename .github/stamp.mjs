@@ -23,8 +23,16 @@ const replacements = [
   ["component/chart/values.yaml", `\n  repository: ${local}\n`, `\n  repository: ${image}\n`],
   ["component/chart/values.schema.json", `"default": "${local}"`, `"default": "${image}"`],
   ["component/chart/Chart.yaml", ` image: ${local}:${version}`, ` image: ${image}:${version}@${digest}`],
-  ["component/chart/Chart.yaml", "\nannotations:\n", `\nannotations:\n  magic-ip-address/image: ${image}@${digest}\n`],
-  ["component/chart/Chart.yaml", "\ntype: application\n", `\ntype: application\nhome: ${home}\nsources:\n  - ${home}\n`],
+  [
+    "component/chart/Chart.yaml",
+    "\nannotations:\n",
+    `\nannotations:\n  magic-ip-address/image: ${image}@${digest}\n`,
+  ],
+  [
+    "component/chart/Chart.yaml",
+    "\ntype: application\n",
+    `\ntype: application\nhome: ${home}\nsources:\n  - ${home}\n`,
+  ],
   ["component/chart/Chart.yaml", authors, `${authors}    url: ${home}\n`],
   ["component/chart/README.md", `"${local}"`, `"${image}"`],
   ["component/chart/README.md", "ghcr.io/OWNER/", owners],
