@@ -20,10 +20,11 @@ export interface ImageRequest {
   output: string;
   /** Default: this machine's. */
   architecture?: Architecture;
-  /** What the image stands on, and what the bundle is made in; default: as agent/Dockerfile says. */
+  /** What the image stands on; default: as agent/Dockerfile says. */
   baseImage?: string;
+  /** What the bundle is made in; default: the base image. */
   buildImage?: string;
-  /** What the netlink program is compiled in; default: as agent/Dockerfile says. */
+  /** What the netlink program is compiled in; default: the base image. */
   compilerImage?: string;
   /** More arguments of the builder's build command. */
   buildArguments?: readonly string[];

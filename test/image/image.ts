@@ -8,9 +8,9 @@ import { findBuilder } from "./builder.ts";
 
 const USAGE = `Usage: npm run image -- [options]
   --arch amd64|arm64    the image's architecture (default: this machine's, ${ownArchitecture()})
-  --base-image <name>   what the image stands on (default: Debian with Node.js 24)
-  --build-image <name>  what the bundle is made in (default: the same)
-  --compiler-image <name>  what the netlink program is compiled in (default: the same)
+  --base-image <name>   what the image stands on (default: Debian with Node.js 24, by digest)
+  --build-image <name>  what the bundle is made in; needs npm (default: the base image)
+  --compiler-image <name>  what the netlink program is compiled in; needs gcc and make, or apt-get (default: the base image)
   --output <file>       the docker-archive to write (default: dist/agent-image.tar)
 podman and buildah have settings of their own, too: BUILDAH_ISOLATION=chroot where no namespaces may be made, and
 CONTAINERS_STORAGE_CONF with driver = "vfs" where no overlay may be mounted.`;

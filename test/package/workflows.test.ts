@@ -9,6 +9,63 @@ import { REPOSITORY } from "./packed.ts";
 
 const workflows = join(REPOSITORY, ".github/workflows");
 
+/** A workflow, as far as tests look into it. */
+interface Workflow {
+  text: string;
+  permissions: Record<string, string>;
+  defaults: object;
+  jobs: Record<string, Job>;
+}
+interface Job {
+  uses?: string;
+  needs?: string | string[];
+  permissions?: Record<string, string>;
+  steps?: Step[];
+}
+interface Step {
+  uses?: string;
+  with?: { name: string };
+  run?: string;
+  env?: Record<string, string>;
+}
+
+const [ci, release] = await Promise.all([workflow("ci.yml"), workflow("release.yml")]);
+
+async function workflow(file: string): Promise<Workflow> {
+  const text = await readFile(join(workflows, file), "utf8");
+  return { ...(parse(text) as Workflow), text };
+}
+
+function needs(job: string): string[] {
+  return [release.jobs[job]?.needs ?? []].flat();
+}
+
+/** Which job makes an artifact. */
+const BUILDS: Record<string, string> = { image: "build-image", release: "build-package" };
+
+/** Actions that a job with an identity may run: they fetch what was built, and the tools that sign and publish it. */
+const LOADS = ["actions/download-artifact", "sigstore/cosign-installer", "actions/setup-node"];
+
+/** Commands of such a job. None of them runs code that comes with the repository or with a dependency of it. */
+const UPLOADS = [
+  /^(echo|sed|tee|diff|sha256sum) /,
+  /^docker login /,
+  /^skopeo copy --all --preserve-digests .* oci-archive:image\.tar /,
+  /^cosign (sign|attest) /,
+  /^helm push "chart\/[^"]+\.tgz" /,
+  /^npm publish "\.\/npm\/[^"]+\.tgz" --ignore-scripts /,
+  /^gh release create /,
+];
+
+/** The single commands of a step's script. */
+function commandsOf(run: string): string[] {
+  const lines = run.replaceAll("\\\n", " ").split("\n");
+  return lines
+    .flatMap((line) => line.split(/\|\|?|&&|;|\$\((?!\()/))
+    .map((command) => command.trim().replace(/^\w+="$/, ""))
+    .filter((command) => command !== "");
+}
+
 let actionlint: string;
 beforeAll(async () => {
   const directory = fileURLToPath(new URL("./actionlint", import.meta.url));
@@ -27,25 +84,83 @@ describe("the workflows", () => {
     expect(all).toBe("");
   });
 
-  it("run what CI runs here, and keep every right to themselves that a job does not name", async () => {
-    const [ci = "", release = ""] = await Promise.all(
-      ["ci.yml", "release.yml"].map((file) => readFile(join(workflows, file), "utf8")),
-    );
-    expect(ci).toContain("bash .ci/run");
-    expect(release).toContain("uses: ./.github/workflows/ci.yml");
-    for (const text of [ci, release]) expect(text).toMatch(/^permissions:\n {2}contents: read$/m);
+  it("run what CI runs here, and may read and no more where a job does not name a right", () => {
+    expect(ci.text).toContain("bash .ci/run");
+    expect(release.jobs.checks?.uses).toBe("./.github/workflows/ci.yml");
+    for (const { permissions, defaults } of [ci, release]) {
+      expect(permissions).toEqual({ contents: "read" });
+      // A pipe that fails in the middle fails the step.
+      expect(defaults).toEqual({ run: { shell: "bash" } });
+    }
   });
 
-  it("release nothing that does not say where it is from, and the npm package last", async () => {
-    const { jobs } = parse(await readFile(join(workflows, "release.yml"), "utf8"));
-    const commands = (job: string) =>
-      jobs[job].steps
-        .map(({ run = "" }: { run?: string }) => run.split(" --", 1)[0])
-        .filter((command: string) => /stamp|publish|helm package/.test(command));
-    expect(commands("package")).toEqual(["node .github/stamp.mjs", "npm publish"]);
-    expect(commands("chart")).toEqual(["node .github/stamp.mjs", "helm package component/chart"]);
-    expect(jobs.package.needs).toEqual(expect.arrayContaining(["checks", "version", "image", "chart"]));
+  it("take every action by its commit, and say of which version that is", () => {
+    const lines = [ci, release].flatMap(({ text }) => text.match(/^.*\buses:.*$/gm) ?? []);
+    const others = lines.filter(
+      (line) => !/uses: \.\/|uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/.test(line),
+    );
+    expect(lines.length).toBeGreaterThan(20);
+    expect(others).toEqual([]);
+    const commits = lines.map((line) => line.split("uses: ")[1]);
+    const actions = new Set(commits.map((commit) => commit?.split("@")[0]));
+    expect(new Set(commits).size, "one version of each action").toBe(actions.size);
   });
+
+  it("release what build jobs made, which stamp it, and the npm package last", () => {
+    const commands = release.jobs["build-package"]?.steps?.flatMap(({ run = "" }) => run.split("\n")) ?? [];
+    const order = [
+      "node .github/stamp.mjs",
+      "npm ci --ignore-scripts",
+      "npm pack",
+      "helm package component/chart",
+    ];
+    const places = order.map((command) => commands.findIndex((line) => line.startsWith(command)));
+    expect(places).toEqual(places.filter((place) => place >= 0).sort((one, other) => one - other));
+    expect(needs("build-package")).toContain("build-image");
+    expect(needs("image")).toEqual(
+      expect.arrayContaining(["checks", "version", "build-image", "build-package"]),
+    );
+    expect(needs("package")).toEqual(expect.arrayContaining(["checks", "version", "image", "chart"]));
+  });
+});
+
+describe("the release's jobs", () => {
+  const rights = Object.entries(release.jobs).map(([name, { permissions = {} }]) => ({ name, permissions }));
+  const privileged = rights.filter(({ permissions }) => Object.values(permissions).includes("write"));
+
+  it("have the rights that they need for what they upload and sign, and no others", () => {
+    expect(Object.fromEntries(privileged.map(({ name, permissions }) => [name, permissions]))).toEqual({
+      image: { packages: "write", "id-token": "write" },
+      chart: { packages: "write", "id-token": "write" },
+      package: { "id-token": "write" },
+      release: { contents: "write" },
+    });
+    expect(rights.filter(({ permissions }) => Object.keys(permissions).length > 0)).toEqual(privileged);
+  });
+
+  it.each(privileged)("$name runs nothing but what uploads and signs", ({ name }) => {
+    const steps = release.jobs[name]?.steps ?? [];
+    const commands = steps.flatMap(({ run }) => (run === undefined ? [] : commandsOf(run)));
+    expect(commands.length).toBeGreaterThan(2);
+    expect(commands.filter((command) => !UPLOADS.some((allowed) => allowed.test(command)))).toEqual([]);
+    const actions = steps.flatMap(({ uses = "" }) => uses.split("@")[0] || []);
+    expect(actions.filter((action) => !LOADS.includes(action))).toEqual([]);
+  });
+
+  it.each(privileged)(
+    "$name compares what it takes with the build jobs' checksums before it goes on",
+    ({ name }) => {
+      const steps = release.jobs[name]?.steps ?? [];
+      const taken = steps.filter(({ uses = "" }) => uses.startsWith("actions/download-artifact@"));
+      const builds = taken.map(({ with: { name: artifact } = { name: "" } }) => BUILDS[artifact]);
+      expect(steps.slice(0, taken.length)).toEqual(taken);
+      const { run, env } = steps[taken.length] ?? {};
+      expect(run).toMatch(/^echo "\$SUMS" \|.* sha256sum --check --strict$/);
+      expect(env?.SUMS?.match(/needs\.[\w-]+(?=\.outputs\.sums)/g)).toEqual(
+        builds.map((build) => `needs.${build}`),
+      );
+    },
+  );
 });
 
 describe("a release's notes", () => {

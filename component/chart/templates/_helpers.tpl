@@ -54,7 +54,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $tag := default (ternary .Chart.AppVersion "" (empty $image.digest)) $image.tag -}}
 {{- $image.repository -}}
 {{- with $tag -}}:{{ . }}{{- end -}}
-{{- with $image.digest -}}@{{ . }}{{- end -}}
+{{- with default (include "magic-ip-address.releasedDigest" .) $image.digest -}}@{{ . }}{{- end -}}
+{{- end -}}
+
+{{/*
+The digest of the release's image, which .github/stamp.mjs writes into the annotation as repository@digest. Empty where values
+name another repository or a tag: the digest would take the place of what they name.
+*/}}
+{{- define "magic-ip-address.releasedDigest" -}}
+{{- $repository := print .Values.image.repository "@" -}}
+{{- $released := index .Chart.Annotations "magic-ip-address/image" -}}
+{{- if and (not .Values.image.tag) (hasPrefix $repository $released) -}}{{ trimPrefix $repository $released }}{{- end -}}
 {{- end -}}
 
 {{/*
