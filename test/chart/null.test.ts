@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { explainedValues } from "../generate/values-comments.ts";
@@ -22,6 +22,14 @@ const much = {
   ...{ metricsPort: 9091, startupTaint: true, backend: "iptables" },
   ...{ podMonitor: { enabled: true }, grafanaDashboard: { enabled: true }, resourceQuota: { enabled: true } },
 };
+
+it.each(globSync("**/*.{yaml,txt}", { cwd: `${chart}/templates` }))(
+  "%s begins with the defaults of what is null",
+  (file) => {
+    const text = readFileSync(`${chart}/templates/${file}`, "utf8");
+    expect(text.startsWith('{{- include "magic-ip-address.settle" . -}}\n')).toBe(true);
+  },
+);
 
 describe("null", () => {
   it.each([...new Set([...sections, ...fields])].filter((path) => path !== "addresses"))(
