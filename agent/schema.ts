@@ -1,67 +1,41 @@
 import * as z from "zod";
 import { Protocol, WhenNoTarget } from "../component/spec/address.ts";
-import {
-  cidrPattern,
-  ipPattern,
-  ipv6Pattern,
-  namespacePattern,
-  portNameLength,
-  portNamePattern,
-  portNumbers,
-} from "../component/spec/patterns.ts";
 
 // The configuration's fields: what each is, for the agent's parser, for the schema of the chart's values and for the tables
 // of the READMEs (`npm run generate`). Where component/spec has better words for what is wrong with a value, the parser
-// takes any text or number here, and `meta` tells the schema what component/spec will say.
+// takes any text or number here.
 
 const wholeNumber = (minimum: number, maximum: number) =>
   z.int(`must be a whole number from ${minimum} to ${maximum}`).min(minimum).max(maximum);
 
-const portNumber = { type: "integer", ...portNumbers } as const;
-const portName = { pattern: portNamePattern.source, maxLength: portNameLength };
-
 const portShape = z.strictObject({
-  port: z.number().meta({ ...portNumber, description: "what clients dial" }),
+  port: z.number().describe("what clients dial"),
   endPort: z
     .number()
     .optional()
-    .meta({
-      ...portNumber,
-      description:
-        "last port of a range, which keeps its port numbers: no `targetPort` then (default: `port`)",
-    }),
+    .describe("last port of a range, which keeps its port numbers: no `targetPort` then (default: `port`)"),
   targetPort: z
-    .union([z.number().meta(portNumber), z.string().meta(portName)])
+    .union([z.number(), z.string()])
     .optional()
     .describe("where the target listens: a number, or the name of a container port (default: `port`)"),
   protocol: z
     .string()
     .optional()
     .meta({ enum: Object.values(Protocol), description: "`TCP`, `UDP` or `SCTP` (default: `TCP`)" }),
-  name: z
-    .string()
-    .optional()
-    .meta({ ...portName, description: "for people and logs, unique within the address (default: none)" }),
+  name: z.string().optional().describe("for people and logs, unique within the address (default: none)"),
 });
 
 /** The fields of an address. */
 export const addressShape = z.strictObject({
-  ipAddress: z.string().meta({
-    pattern: ipPattern.source,
-    description: "the magic IP: a unicast IPv4 or IPv6 address that nothing else on the node claims",
-  }),
-  ipv6Address: z.string().optional().meta({
-    pattern: ipv6Pattern.source,
-    description: "a second magic IP for the same targets, IPv6 beside an IPv4 `ipAddress` (default: none)",
-  }),
-  selector: z.string().meta({
-    minLength: 1,
-    description: "label selector of the target pods, in the syntax of `kubectl -l`",
-  }),
-  namespace: z.string().optional().meta({
-    pattern: namespacePattern.source,
-    description: "where the target pods are (default: `default`)",
-  }),
+  ipAddress: z
+    .string()
+    .describe("the magic IP: a unicast IPv4 or IPv6 address that nothing else on the node claims"),
+  ipv6Address: z
+    .string()
+    .optional()
+    .describe("a second magic IP for the same targets, IPv6 beside an IPv4 `ipAddress` (default: none)"),
+  selector: z.string().describe("label selector of the target pods, in the syntax of `kubectl -l`"),
+  namespace: z.string().optional().describe("where the target pods are (default: `default`)"),
   hostNetworkTargets: z
     .boolean()
     .optional()
@@ -124,7 +98,7 @@ export const configShape = z.strictObject({
       "`auto`: only where a client would otherwise get no answer; `always`: targets see the node, not the client",
     ),
   allowedCidrs: z
-    .array(z.string().meta({ pattern: cidrPattern.source }))
+    .array(z.string())
     .default([])
     .describe("every magic IP must lie in one of these blocks, v4 and v6; empty: any may be"),
   startupTaint: z

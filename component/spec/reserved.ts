@@ -55,10 +55,13 @@ const ipv6: Reservation[] = [
   { range: "ff00::/8", owner: "multicast" },
 ];
 
-const reservations: { block: Cidr; owner: string }[] = [...ipv4, ...ipv6].flatMap(({ range, owner }) => {
-  const block = parseCidr(range);
-  return block === undefined ? [] : [{ block, owner }];
-});
+/** All of them; where two hold an address, the first one names its owner. */
+export const reservations: { block: Cidr; owner: string }[] = [...ipv4, ...ipv6].flatMap(
+  ({ range, owner }) => {
+    const block = parseCidr(range);
+    return block === undefined ? [] : [{ block, owner }];
+  },
+);
 
 /** Who owns the address already, or undefined when it is free to be a magic IP. */
 export function reservedFor(ip: Ip): string | undefined {

@@ -80,16 +80,20 @@ function requirement(key: string, operator: Requirement["operator"], values: str
   return { key, operator, values };
 }
 
-const name = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
-const dnsSubdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+/** The name of a label without its prefix, and a label's value. */
+export const labelPattern = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+/** The prefix of a label's name, as example.com. */
+export const dnsSubdomainPattern = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
 function isQualifiedName(key: string): boolean {
   const parts = key.split("/");
-  if (parts.length === 1) return name.test(key);
+  if (parts.length === 1) return labelPattern.test(key);
   const [prefix = "", rest = ""] = parts;
-  return parts.length === 2 && prefix.length <= 253 && dnsSubdomain.test(prefix) && name.test(rest);
+  return (
+    parts.length === 2 && prefix.length <= 253 && dnsSubdomainPattern.test(prefix) && labelPattern.test(rest)
+  );
 }
 
 function isLabelValue(value: string): boolean {
-  return value === "" || name.test(value);
+  return value === "" || labelPattern.test(value);
 }

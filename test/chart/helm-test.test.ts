@@ -13,7 +13,7 @@ const values = {
       selector: "app=sip",
       ports: [
         { port: 1, endPort: 9 },
-        { port: 5, endPort: 5 },
+        { port: 10, endPort: 10 },
       ],
     },
     { ipAddress: "169.254.210.212", selector: "app=lab" },
@@ -31,9 +31,9 @@ describe("helm test", () => {
       "169.254.210.210:8125/UDP",
       "[fd00:210::210]:8126/TCP",
       "[fd00:210::210]:8125/UDP",
-      "169.254.210.211:5/TCP",
+      "169.254.210.211:10/TCP",
     ]);
-    expect(calls.map((text) => parseCallee(text).port)).toEqual([8126, 8125, 8126, 8125, 5]);
+    expect(calls.map((text) => parseCallee(text).port)).toEqual([8126, 8125, 8126, 8125, 10]);
   });
 
   it("has no pod where there is nothing to call", async () => {

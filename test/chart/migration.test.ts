@@ -101,15 +101,3 @@ describe("the values of stable/magic-ip-address", () => {
     });
   });
 });
-
-describe("the chart's README", () => {
-  it("names messages as they are", async () => {
-    const readme = await readFile(`${chart}/README.md`, "utf8");
-    const templates = await readFile(`${chart}/templates/_config.tpl`, "utf8");
-    for (const message of [
-      "addresses is empty: set at least one magic IP",
-      "podMonitor.enabled: Prometheus cannot reach the agents on their loopback",
-    ])
-      expect([readme.includes(message), templates.includes(message)]).toEqual([true, true]);
-  });
-});

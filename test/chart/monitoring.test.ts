@@ -20,12 +20,6 @@ describe("the metrics port", () => {
     expect(only(manifests, "DaemonSet").spec.template.spec.containers[0].ports).toBeUndefined();
     expect(parse(only(manifests, "ConfigMap").data["config.yaml"])).not.toHaveProperty("metricsPort");
   });
-
-  it("is another than the health port", async () => {
-    await expect(withValues({ metricsPort: 61500, healthPort: 61500 })).rejects.toThrow(
-      "metricsPort: 61500 is the healthPort: choose another",
-    );
-  });
 });
 
 describe("the PodMonitor", () => {
@@ -45,21 +39,30 @@ describe("the PodMonitor", () => {
       },
     ]);
   });
-
-  it("asks for the port that it needs", async () => {
-    await expect(withValues({ podMonitor })).rejects.toThrow(
-      "podMonitor.enabled: Prometheus cannot reach the agents on their loopback: set metricsPort too, as 9091",
-    );
-  });
 });
 
 describe("the dashboard", () => {
-  const json = async () => {
-    const manifests = await withValues({ grafanaDashboard: { enabled: true } });
-    const configMap = only(manifests, "ConfigMap", "mip-magic-ip-address-dashboard");
-    expect(configMap.metadata.labels).toMatchObject({ grafana_dashboard: "1" });
-    return JSON.parse(configMap.data["magic-ip-address.json"]);
+  const files = async (release: object = {}, others: object = {}): Promise<[string, string][]> => {
+    const values = oneAddress({}, { grafanaDashboard: { enabled: true }, ...others });
+    const found = (await render({ values, ...release })).filter(({ metadata }) =>
+      metadata.name.endsWith("-dashboard"),
+    );
+    expect(found.map(({ metadata }) => metadata.labels)).toMatchObject([{ grafana_dashboard: "1" }]);
+    return Object.entries(found[0]?.data as Record<string, string>);
   };
+  const json = async (...args: Parameters<typeof files>) => JSON.parse((await files(...args))[0]?.[1] ?? "");
+
+  it("is another one for each release, by uid, title and file, and the same after an upgrade", async () => {
+    const releases = [{}, { name: "other" }, { namespace: "left" }];
+    const [mine, ...others] = await Promise.all(releases.map((release) => json(release)));
+    const names = await Promise.all(releases.map(async (release) => (await files(release))[0]?.[0]));
+    expect(new Set([mine, ...others].map(({ uid }) => uid)).size).toBe(3);
+    expect(new Set([mine, ...others].map(({ title }) => title)).size).toBe(3);
+    expect(new Set(names).size).toBe(3);
+    expect(mine.uid).toMatch(/^[a-z0-9-]{10,40}$/);
+    const upgraded = await json({}, { verbose: true, podLabels: { a: "b" }, fullnameOverride: "renamed" });
+    expect([upgraded.uid, upgraded.title]).toEqual([mine.uid, "Magic IP addresses of kube-system.mip"]);
+  });
 
   it("shows every metric that the agent has, and no other", async () => {
     const { panels } = await json();
@@ -106,11 +109,5 @@ describe("the ResourceQuota", () => {
       (await withValues(...args)).map(({ kind }) => kind);
     expect(await kinds({ resourceQuota })).not.toContain("ResourceQuota");
     expect(await kinds({}, "observability")).not.toContain("ResourceQuota");
-  });
-
-  it("needs a class to be for", async () => {
-    await expect(withValues({ resourceQuota, priorityClassName: "" }, "observability")).rejects.toThrow(
-      "resourceQuota.enabled: there is no priorityClassName that it could be for: set one, as system-node-critical",
-    );
   });
 });

@@ -34,6 +34,24 @@ export async function renderText(release: Release) {
   return `${stdout}\n`;
 }
 
+/**
+ * What the chart's templates say of the values, as "path: what is wrong". Rejects where helm has another error, as one of its
+ * schema's.
+ */
+export async function chartFaults(release: Release): Promise<string[]> {
+  const message = await renderText(release).then(
+    () => undefined,
+    (error: Error) => error.message,
+  );
+  if (message === undefined) return [];
+  const [, faults] = /cannot be installed, .* wrong:\n((?: {2}.*\n)+)/.exec(message) ?? [];
+  if (faults === undefined) throw new Error(message);
+  return faults
+    .trimEnd()
+    .split("\n")
+    .map((line) => line.trim());
+}
+
 /** The objects that an installation consists of, from Helm as from Pulumi: no hooks. */
 export async function render(release: Release): Promise<Manifest[]> {
   return (await renderAll(release)).filter(

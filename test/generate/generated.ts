@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
 import { dashboard } from "./dashboard.ts";
 import { addressTable, configurationTable, valuesTable } from "./tables.ts";
+import { defaultsTemplate, specTemplate } from "./templates.ts";
 import { valuesSchema } from "./values-schema.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -20,6 +21,8 @@ export async function generated(): Promise<Generated[]> {
   return [
     await formatted("component/chart/values.schema.json", valuesSchema(values)),
     await formatted("component/chart/dashboards/magic-ip-address.json", dashboard()),
+    { path: "component/chart/templates/_spec.tpl", text: specTemplate() },
+    { path: "component/chart/templates/_defaults.tpl", text: defaultsTemplate(values) },
     await withParts("component/chart/README.md", { values: valuesTable(values), addresses: addressTable() }),
     await withParts("agent/README.md", { configuration: configurationTable() }),
   ];

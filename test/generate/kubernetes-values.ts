@@ -1,49 +1,47 @@
 import * as z from "zod";
 
-// What the chart's values are to be where they are Kubernetes' business, not the agent's. Defaults stand in values.yaml,
-// and null takes one of them away, so that almost nothing is required.
+// What kinds the chart's values are of where they are Kubernetes' business, not the agent's. Defaults stand in values.yaml; what
+// a text must look like, the chart's _faults-kubernetes.tpl says.
 
 const texts = z.record(z.string(), z.string());
 const anything = z.looseObject({});
-const objectName = z.string().meta({ pattern: "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$" });
 
-const image = z
-  .strictObject({
-    repository: z.string().meta({ pattern: "^[a-z0-9][a-zA-Z0-9._:/-]*$" }),
-    tag: z.string().meta({ pattern: "^([a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127})?$" }),
-    digest: z.string().meta({ pattern: "^(sha256:[0-9a-f]{64})?$" }),
-    pullPolicy: z.enum(["Always", "IfNotPresent", "Never"]),
-  })
-  .partial({ tag: true, digest: true, pullPolicy: true });
+const image = z.strictObject({
+  repository: z.string(),
+  tag: z.string(),
+  digest: z.string(),
+  pullPolicy: z.enum(["Always", "IfNotPresent", "Never"]),
+});
 
 const podMonitor = z.strictObject({
   enabled: z.boolean(),
-  interval: z.string().meta({ pattern: "^([0-9]+(ms|s|m|h))*$" }),
+  assumeCrd: z.boolean(),
+  interval: z.string(),
   labels: texts,
 });
 
 const rollingUpdate = z.strictObject({
-  maxUnavailable: z.union([z.int().min(1), z.string().meta({ pattern: "^[0-9]+%$" })]),
+  maxUnavailable: z.union([z.number(), z.string()]),
 });
 
 const updateStrategy = z.strictObject({
   type: z.enum(["RollingUpdate", "OnDelete"]),
-  rollingUpdate: rollingUpdate.partial().nullable().optional(),
+  rollingUpdate: rollingUpdate.partial(),
 });
 
 const tests = z.strictObject({
-  image: z.string().meta({ pattern: "^([a-z0-9][a-zA-Z0-9._:/@-]*)?$" }),
+  image: z.string(),
   nodeSelector: texts,
   tolerations: z.array(anything),
-  wait: z.string().meta({ pattern: "^[1-9][0-9]*(ms|s|m)$" }),
+  wait: z.string(),
 });
 
 /** The chart's values that are no settings of the agent. */
 export const kubernetesShape = z.strictObject({
   image,
-  imagePullSecrets: z.array(z.strictObject({ name: z.string().min(1) })),
-  nameOverride: objectName,
-  fullnameOverride: objectName,
+  imagePullSecrets: z.array(z.strictObject({ name: z.string() })),
+  nameOverride: z.string(),
+  fullnameOverride: z.string(),
   podMonitor: podMonitor.partial(),
   grafanaDashboard: z.strictObject({ enabled: z.boolean(), labels: texts, annotations: texts }).partial(),
   resources: anything,

@@ -6,8 +6,11 @@ import { explainedValues } from "./values-comments.ts";
 type Schema = z.core.JSONSchema.JSONSchema;
 
 /**
- * The schema of the chart's values. Helm before 3.18 knows draft-07 only, and since 3.18.5 it follows no reference out of the
- * file. What is inside an object of Kubernetes' is left to the API server.
+ * The schema of the chart's values: names and kinds, and for editors the words, defaults and explanations. Helm stops where a
+ * schema is not met, and shows patterns as they are: everything else is said by the templates, all of it at once.
+ *
+ * Helm before 3.18 knows draft-07 only, and since 3.18.5 it follows no reference out of the file. What is inside an object of
+ * Kubernetes' is left to the API server.
  */
 export function valuesSchema(valuesYaml: string): string {
   const { healthPort, metricsPort, ...others } = configShape.omit({ instance: true }).shape;
@@ -31,18 +34,38 @@ export function valuesSchema(valuesYaml: string): string {
   return JSON.stringify({ $schema, $comment: "Made by `npm run generate`.", title, ...schema });
 }
 
-/** What says nothing goes, and "this or null" becomes one type, whose refusals name the limit and not the alternatives. */
+/** What says nothing goes, and what the templates have better words for. */
 function simplify(schema: Schema): void {
   if (JSON.stringify(schema.propertyNames) === '{"type":"string"}') delete schema.propertyNames;
   if (JSON.stringify(schema.properties) === "{}") delete schema.properties;
   if (JSON.stringify(schema.additionalProperties) === "{}") delete schema.additionalProperties;
-  if (schema.enum !== undefined) delete schema.type;
-  if (schema.maximum === Number.MAX_SAFE_INTEGER) delete schema.maximum;
-  const [some, none, ...more] = schema.anyOf ?? [];
-  if (typeof some !== "object" || typeof none !== "object" || none.type !== "null" || more.length > 0) return;
-  if (typeof some.type !== "string") return;
+  for (const limit of ["required", "minimum", "maximum", "minLength"] as const) delete schema[limit];
+  if (schema.type === "integer") schema.type = "number";
+  joinKinds(schema);
+  if (schema.enum !== undefined) suggest(schema);
+  for (const property of Object.values(schema.properties ?? {})) allowNull(property as Schema);
+}
+
+/** "This or that" becomes one list of kinds: a refusal then is one line. */
+function joinKinds(schema: Schema): void {
+  const kinds = (schema.anyOf ?? []).map((each) => each.type);
+  if (kinds.length === 0 || kinds.includes(undefined)) return;
+  const [first] = schema.anyOf as [Schema];
   delete schema.anyOf;
-  Object.assign(schema, { ...some, type: [some.type, "null"] });
+  Object.assign(schema, first, { type: kinds });
+}
+
+/** Editors offer the words; another one is refused by the templates. */
+function suggest(schema: Schema): void {
+  const { enum: words } = schema;
+  delete schema.enum;
+  Object.assign(schema, { type: "string", anyOf: [{ enum: words }, {}] });
+}
+
+/** Null is the default. */
+function allowNull(schema: Schema): void {
+  const kinds = [schema.type].flat() as string[];
+  if (!kinds.includes("null")) Object.assign(schema, { type: [...kinds, "null"] });
 }
 
 function propertyAt(properties: Record<string, Schema>, [key = "", ...rest]: string[]): Schema {

@@ -1,10 +1,7 @@
 {{/*
-The agent's config.yaml, with every default filled in. Numbers go through int: Pulumi hands them over as floats. A value
-that null took away is left to the agent, whose default is the same.
+The agent's config.yaml, with every default filled in. Numbers go through int: Pulumi hands them over as floats.
 */}}
 {{- define "magic-ip-address.config" -}}
-{{- include "magic-ip-address.checkAddresses" . -}}
-{{- include "magic-ip-address.checkMetrics" . -}}
 {{- $addresses := list -}}
 {{- range .Values.addresses -}}
 {{- $ports := list -}}
@@ -72,74 +69,6 @@ configuration. The old pods keep the old ConfigMap's content until they are repl
 */}}
 {{- define "magic-ip-address.configMapName" -}}
 {{- printf "%s-%s" (include "magic-ip-address.fullname" .) (include "magic-ip-address.config" . | sha256sum | trunc 10) -}}
-{{- end -}}
-
-{{/*
-What values.schema.json cannot say. The agent checks again, and more: reserved addresses, allowedCidrs, ranges that
-overlap, one IPv6 address in two spellings, the selector's syntax.
-*/}}
-{{- define "magic-ip-address.checkAddresses" -}}
-{{- if not .Values.addresses -}}
-{{- fail "addresses is empty: set at least one magic IP, for example --set-json 'addresses=[{\"ipAddress\":\"169.254.210.210\",\"selector\":\"app=dd-agent\",\"ports\":[{\"port\":8126}]}]'" -}}
-{{- end -}}
-{{- $claimed := dict -}}
-{{- range $i, $address := .Values.addresses -}}
-{{- if and $address.ipv6Address (contains ":" $address.ipAddress) -}}
-{{- fail (printf "addresses[%d].ipv6Address: %s is set beside ipAddress %s, which is an IPv6 address already: leave one of them out, or write an IPv4 address there" $i $address.ipv6Address $address.ipAddress) -}}
-{{- end -}}
-{{- range $field := list "ipAddress" "ipv6Address" -}}
-{{- with get $address $field -}}
-{{- include "magic-ip-address.checkClaims" (dict "claimed" $claimed "index" $i "field" $field "ip" . "ports" $address.ports) -}}
-{{- end -}}
-{{- end -}}
-{{- range $j, $port := $address.ports -}}
-{{- include "magic-ip-address.checkRange" (dict "path" (printf "addresses[%d].ports[%d]" $i $j) "port" $port) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-
-{{- define "magic-ip-address.checkMetrics" -}}
-{{- if and .Values.podMonitor.enabled (not .Values.metricsPort) -}}
-{{- fail "podMonitor.enabled: Prometheus cannot reach the agents on their loopback: set metricsPort too, as 9091" -}}
-{{- end -}}
-{{- with .Values.metricsPort -}}
-{{- if eq (int .) (include "magic-ip-address.healthPort" $ | int) -}}
-{{- fail (printf "metricsPort: %d is the healthPort: choose another" (int .)) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-
-{{/* One IP of an address: what it claims, a port or the whole IP, nobody may have claimed before. */}}
-{{- define "magic-ip-address.checkClaims" -}}
-{{- $claimed := .claimed -}}
-{{- $ip := .ip -}}
-{{- $index := .index -}}
-{{- if not .ports -}}
-{{- $path := printf "addresses[%d].%s" .index .field -}}
-{{- if hasKey $claimed .ip -}}
-{{- fail (printf "%s: %s is taken by %s, which has no ports either: list the ports of one of them, or choose another address" $path .ip (get $claimed .ip)) -}}
-{{- end -}}
-{{- $_ := set $claimed .ip $path -}}
-{{- end -}}
-{{- range $j, $port := .ports -}}
-{{- $claim := include "magic-ip-address.endpoint" (dict "ip" $ip "port" $port) -}}
-{{- $path := printf "addresses[%d].ports[%d].port" $index $j -}}
-{{- if hasKey $claimed $claim -}}
-{{- fail (printf "%s: %s is taken by %s: a port can lead to one target only" $path $claim (get $claimed $claim)) -}}
-{{- end -}}
-{{- $_ := set $claimed $claim $path -}}
-{{- end -}}
-{{- end -}}
-
-{{- define "magic-ip-address.checkRange" -}}
-{{- with .port.endPort -}}
-{{- if lt (int .) (int $.port.port) -}}
-{{- fail (printf "%s.endPort: %d is less than port %d: write the last port of the range, %d to 65535" $.path (int .) (int $.port.port) (int $.port.port)) -}}
-{{- end -}}
-{{- if $.port.targetPort -}}
-{{- fail (printf "%s.targetPort: %v is set beside endPort %d: a range keeps its port numbers, so leave the target port out" $.path $.port.targetPort (int .)) -}}
-{{- end -}}
-{{- end -}}
 {{- end -}}
 
 {{/* What a client dials, as 169.254.210.210:8126/TCP or [fd00::1]:8000-8010/UDP. */}}

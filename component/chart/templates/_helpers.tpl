@@ -31,6 +31,11 @@ chart more than once, under aliases, when it is a dependency of another.
 {{- printf "%s.magic-ip-address" (include "magic-ip-address.instanceName" .) -}}
 {{- end -}}
 
+{{/* At most 40 letters, digits and "-", by which Grafana knows the dashboard: the same as long as the installation is. */}}
+{{- define "magic-ip-address.dashboardUid" -}}
+{{- printf "magic-ip-%s" (include "magic-ip-address.instance" . | sha256sum | trunc 16) -}}
+{{- end -}}
+
 {{/* A DaemonSet's selector cannot be changed: these must stay as they are. */}}
 {{- define "magic-ip-address.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "magic-ip-address.name" . | quote }}

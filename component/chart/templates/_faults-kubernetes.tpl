@@ -1,0 +1,67 @@
+{{/* The values that are Kubernetes' business: names, images, the rollout. */}}
+{{- define "magic-ip-address.kubernetesFaults" -}}
+{{- $state := .state -}}
+{{- $values := .chart.Values -}}
+{{- range $field := list "nameOverride" "fullnameOverride" -}}
+{{- $name := toString (index $values $field) -}}
+{{- if and $name (not (regexMatch $state.spec.patterns.namespace $name)) -}}
+{{- include "magic-ip-address.fault" (list $state $field (printf "%q cannot name an object: at most 63 lower-case letters, digits and \"-\", as dd-agent" $name)) -}}
+{{- end -}}
+{{- end -}}
+{{- include "magic-ip-address.imageFaults" (dict "state" $state "image" $values.image "testImage" $values.tests.image) -}}
+{{- range $i, $secret := $values.imagePullSecrets -}}
+{{- if not $secret.name -}}
+{{- include "magic-ip-address.fault" (list $state (printf "imagePullSecrets[%d].name" $i) "is missing: write the name of a Secret, as my-registry") -}}
+{{- end -}}
+{{- end -}}
+{{- include "magic-ip-address.updateStrategyFaults" (dict "state" $state "updateStrategy" $values.updateStrategy) -}}
+{{- include "magic-ip-address.durationFaults" (list $state "podMonitor.interval" $values.podMonitor.interval "^([0-9]+(ms|s|m|h))*$") -}}
+{{- include "magic-ip-address.durationFaults" (list $state "tests.wait" $values.tests.wait "^([1-9][0-9]*(ms|s|m))?$") -}}
+{{- if and (include "magic-ip-address.hasQuota" .chart) (not $values.priorityClassName) -}}
+{{- include "magic-ip-address.fault" (list $state "resourceQuota.enabled" "there is no priorityClassName that it could be for: set one, as system-node-critical") -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "magic-ip-address.imageFaults" -}}
+{{- $state := .state -}}
+{{- $repository := "([a-zA-Z0-9][a-zA-Z0-9.-]*(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*" -}}
+{{- $tag := "[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}" -}}
+{{- $digest := "sha256:[0-9a-f]{64}" -}}
+{{- with .image -}}
+{{- if not (regexMatch (printf "^%s$" $repository) .repository) -}}
+{{- include "magic-ip-address.fault" (list $state "image.repository" (printf "%q is no repository: write [registry[:port]/]repository, as registry.example:5000/magic-ip-address-agent, and a tag in image.tag" .repository)) -}}
+{{- end -}}
+{{- if not (regexMatch (printf "^(%s)?$" $tag) .tag) -}}
+{{- include "magic-ip-address.fault" (list $state "image.tag" (printf "%q is no tag: at most 128 letters, digits, \"_\", \".\" and \"-\", as 1.2.3" .tag)) -}}
+{{- end -}}
+{{- if not (regexMatch (printf "^(%s)?$" $digest) .digest) -}}
+{{- include "magic-ip-address.fault" (list $state "image.digest" (printf "%q is no digest: write sha256: and 64 hexadecimal digits" .digest)) -}}
+{{- end -}}
+{{- include "magic-ip-address.refuseOtherWord" (list $state "image.pullPolicy" .pullPolicy "pullPolicy") -}}
+{{- end -}}
+{{- if not (regexMatch (printf "^(%s(:%s)?(@%s)?)?$" $repository $tag $digest) .testImage) -}}
+{{- include "magic-ip-address.refuse" (list $state "tests.image" "image" (toRawJson .testImage)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "magic-ip-address.updateStrategyFaults" -}}
+{{- $state := .state -}}
+{{- with .updateStrategy -}}
+{{- include "magic-ip-address.refuseOtherWord" (list $state "updateStrategy.type" .type "updateStrategy") -}}
+{{- with .rollingUpdate -}}
+{{- if hasKey . "maxUnavailable" -}}
+{{- $number := toRawJson .maxUnavailable -}}
+{{- if not (regexMatch "^([1-9][0-9]*|\"([1-9][0-9]?|100)%\")$" $number) -}}
+{{- include "magic-ip-address.refuse" (list $state "updateStrategy.rollingUpdate.maxUnavailable" "maxUnavailable" $number) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* State, path, text, pattern. */}}
+{{- define "magic-ip-address.durationFaults" -}}
+{{- if not (regexMatch (index . 3) (index . 2)) -}}
+{{- include "magic-ip-address.fault" (list (index . 0) (index . 1) (printf "%q is no time: write a whole number with its unit, as 30s or 2m" (index . 2))) -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,90 @@
+import { globSync, readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { explainedValues } from "../generate/values-comments.ts";
+import { chart, chartFaults, oneAddress, only, render, renderText } from "./render.ts";
+import { umbrella } from "./umbrella.ts";
+
+const valuesYaml = readFileSync(`${chart}/values.yaml`, "utf8");
+const sections = Object.entries(parse(valuesYaml) as object).flatMap(([name, value]) =>
+  typeof value === "object" && value !== null && !Array.isArray(value) ? [name] : [],
+);
+const fields = explainedValues(valuesYaml).map(({ path }) => path);
+
+/** Values with null at the path, which may lead into a section. */
+function withNull(path: string): object {
+  const [section = "", field] = path.split(".");
+  return { [section]: field === undefined ? null : { [field]: null } };
+}
+
+// Templates that do more when they are told more.
+const much = {
+  ...{ metricsPort: 9091, startupTaint: true, backend: "iptables" },
+  ...{ podMonitor: { enabled: true }, grafanaDashboard: { enabled: true }, resourceQuota: { enabled: true } },
+};
+
+it.each(globSync("**/*.{yaml,txt}", { cwd: `${chart}/templates` }))(
+  "%s begins with the defaults of what is null",
+  (file) => {
+    const text = readFileSync(`${chart}/templates/${file}`, "utf8");
+    expect(text.startsWith('{{- include "magic-ip-address.settle" . -}}\n')).toBe(true);
+  },
+);
+
+describe("null", () => {
+  it.each([...new Set([...sections, ...fields])].filter((path) => path !== "addresses"))(
+    "at %s is the default",
+    async (path) => {
+      const left = structuredClone(much) as Record<string, unknown>;
+      delete left[path.split(".")[0] ?? ""];
+      // A PodMonitor without it is a mistake of its own.
+      if (path === "metricsPort") delete left.podMonitor;
+      const text = (values: object) =>
+        renderText({ values: oneAddress({}, { ...left, ...values }), namespace: "left" });
+      expect(await text(withNull(path))).toBe(await text({}));
+    },
+  );
+
+  it("in an address and a port is the default", async () => {
+    const none = {
+      ipv6Address: null,
+      namespace: null,
+      hostNetworkTargets: null,
+      loadBalance: null,
+      whenNoTarget: null,
+    };
+    const port = { name: null, endPort: null, targetPort: null, protocol: null };
+    const values = oneAddress({ ...none, ports: [{ port: 8126, ...port }] });
+    expect(await renderText({ values })).toBe(await renderText({ values: oneAddress() }));
+    const whole = await renderText({ values: oneAddress({ ports: null }) });
+    expect(whole).toBe(await renderText({ values: oneAddress({ ports: [] }) }));
+  });
+
+  it("for what there is no default of is missing", async () => {
+    expect(await chartFaults({ values: { addresses: null } })).toEqual([
+      "addresses: is empty: at least one address is needed",
+    ]);
+    expect(
+      await chartFaults({ values: oneAddress({ ipAddress: null, selector: null, ports: [{ port: null }] }) }),
+    ).toEqual([
+      "addresses[0].ipAddress: is missing: a string is needed",
+      "addresses[0].selector: is missing: a string is needed",
+      "addresses[0].ports[0].port: is missing: a number is needed",
+    ]);
+  });
+
+  it("inside an object of Kubernetes' takes away what the default has there, as Helm says", async () => {
+    const nulls = { resources: { limits: null }, nodeSelector: { "kubernetes.io/os": null } };
+    const { spec } = only(await render({ values: oneAddress({}, nulls) }), "DaemonSet").spec.template;
+    expect(spec).not.toHaveProperty("nodeSelector");
+    expect(spec.containers[0].resources).toEqual({ requests: { cpu: "10m", memory: "64Mi" } });
+  });
+
+  it("is the default in a subchart too", async () => {
+    const nulls = Object.fromEntries(sections.map((section) => [section, null]));
+    const release = await umbrella(["dd"]);
+    const text = (values: object) => renderText({ ...release, values: { dd: oneAddress({}, values) } });
+    expect(await text(nulls)).toBe(await text({}));
+    await release.remove();
+  });
+});

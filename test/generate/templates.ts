@@ -1,0 +1,66 @@
+import { configShape } from "../../agent/schema.ts";
+import { ImagePullPolicy, UpdateStrategyType } from "../../component/agent.ts";
+import { Protocol, WhenNoTarget } from "../../component/spec/address.ts";
+import { namespacePattern, portNameLength, portNamePattern } from "../../component/spec/patterns.ts";
+import { reservations } from "../../component/spec/reserved.ts";
+import { dnsSubdomainPattern, labelPattern } from "../../component/spec/selector.ts";
+import { sentences } from "./sentences.ts";
+import { explainedValues } from "./values-comments.ts";
+
+/** A template with what component/spec knows, for the chart's own checks of its values. */
+export function specTemplate(): string {
+  return jsonTemplate(
+    "spec",
+    "What component/spec and agent/config.ts know of right values: the sentences, the words, the patterns, and the reserved\naddresses as their first and last one in hexadecimal.",
+    { sentences: sentences(), words: words(), patterns: patterns(), reservations: reserved() },
+  );
+}
+
+/** A template with the defaults of values.yaml, each where an explanation stands. */
+export function defaultsTemplate(valuesYaml: string): string {
+  const defaults = explainedValues(valuesYaml).map(({ path, default: value }) => {
+    const [section = "", field] = path.split(".");
+    return field === undefined ? { field: section, value } : { section, field, value };
+  });
+  return jsonTemplate(
+    "defaults",
+    "The defaults of values.yaml: Helm takes a key away where null is given.",
+    defaults,
+  );
+}
+
+function words(): Record<string, string[]> {
+  const { backend, masquerade } = configShape.shape;
+  return {
+    backend: backend.removeDefault().options,
+    masquerade: masquerade.removeDefault().options,
+    protocol: Object.values(Protocol),
+    pullPolicy: Object.values(ImagePullPolicy),
+    updateStrategy: Object.values(UpdateStrategyType),
+    whenNoTarget: Object.values(WhenNoTarget),
+  };
+}
+
+/** In the part of regular expressions that JavaScript and Go read alike. */
+function patterns(): Record<string, string | number> {
+  return {
+    dnsSubdomain: dnsSubdomainPattern.source,
+    label: labelPattern.source,
+    namespace: namespacePattern.source,
+    portName: portNamePattern.source,
+    portNameLength,
+  };
+}
+
+function reserved(): { first: string; last: string; owner: string }[] {
+  return reservations.map(({ block: { family, first, last }, owner }) => {
+    const hex = (value: bigint) => value.toString(16).padStart(family === "ipv4" ? 8 : 32, "0");
+    return { first: hex(first), last: hex(last), owner };
+  });
+}
+
+function jsonTemplate(name: string, comment: string, value: object): string {
+  const json = JSON.stringify(value, null, 1);
+  if (json.includes("{{")) throw new Error(`${name}: {{ would begin an action of the template`);
+  return `{{/*\nMade by \`npm run generate\`. ${comment}\n*/}}\n{{- define "magic-ip-address.${name}" -}}\n${json}\n{{- end -}}\n`;
+}
