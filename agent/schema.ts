@@ -20,7 +20,8 @@ const wholeNumber = (minimum: number, maximum: number) =>
 const portNumber = { type: "integer", ...portNumbers } as const;
 const portName = { pattern: portNamePattern.source, maxLength: portNameLength };
 
-const portShape = z.strictObject({
+/** The fields of a port. */
+export const portShape = z.strictObject({
   port: z.number().meta({ ...portNumber, description: "what clients dial" }),
   endPort: z
     .number()
