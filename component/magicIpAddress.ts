@@ -58,7 +58,7 @@ export class MagicIpAddress extends pulumi.ComponentResource {
     refuse(subject, argumentFaults(subject, installation));
     super("magic-ip-address:index:MagicIpAddress", name, args, opts);
 
-    this.namespace = installChart(this, subject, installation);
+    this.namespace = installChart(this, subject, installation, opts);
     this.ipAddress = pulumi.output(args.ipAddress);
     const dialed = dialedOf([address]);
     this.endpoint = dialed.apply(([only]) => endpointOf(only as Dialed));

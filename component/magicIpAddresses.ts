@@ -54,7 +54,7 @@ export class MagicIpAddresses extends pulumi.ComponentResource {
     refuse(subject, argumentFaults(subject, argumentsOf(subject, args)));
     super("magic-ip-address:index:MagicIpAddresses", name, args, opts);
 
-    this.namespace = installChart(this, subject, args);
+    this.namespace = installChart(this, subject, args, opts);
     const dialed = dialedOf(args.addresses);
     this.endpoints = dialed.apply(endpointsOf);
     this.daemonSetName = pulumi.output(name);

@@ -158,7 +158,7 @@ function shown(value: unknown): string {
 }
 
 /** As Pulumi writes property paths; a key with a dot or a bracket in it is quoted. */
-function at(path: string, key: string): string {
+export function at(path: string, key: string): string {
   if (/[.[\]"]/.test(key)) return `${path}[${JSON.stringify(key)}]`;
   return path === "" ? key : `${path}.${key}`;
 }

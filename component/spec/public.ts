@@ -19,5 +19,6 @@ export function isPublic(ip: Ip): boolean {
 }
 
 function blocks(range: string): Cidr[] {
-  return parseCidr(range) ?? [];
+  const block = parseCidr(range);
+  return block === undefined ? [] : [block];
 }
