@@ -11,6 +11,7 @@ import {
 import { canonicalIp } from "../component/spec/ip.ts";
 import { parseSelector, type Requirement } from "../component/spec/selector.ts";
 import { documentFromEnvironment, environmentFaults, namedByVariable } from "./environment.ts";
+import { documentFaults, metricsPortFaults } from "./faults.ts";
 import { type addressShape, configShape } from "./schema.ts";
 
 export { instancePattern } from "./schema.ts";
@@ -122,17 +123,12 @@ function parseDocument(text: string, source: string): unknown {
 
 function toConfig(document: unknown, source: string): Config {
   const shape = configShape.safeParse(document, { reportInput: true });
-  if (!shape.success) throw new ConfigError(source, shape.error.issues.flatMap(shapeFaults));
+  if (!shape.success) throw new ConfigError(source, documentFaults(document, shape.error.issues));
   const { allowedCidrs, metricsPort, ...config } = shape.data;
   const addresses = config.addresses.map(withoutUndefined);
   const faults = [...metricsPortFaults(shape.data), ...addressFaults(addresses, allowedCidrs)];
   if (faults.length > 0) throw new ConfigError(source, faults);
   return { ...config, metricsPort, addresses: addresses.map(toAddress) };
-}
-
-function metricsPortFaults({ metricsPort, healthPort }: z.infer<typeof configShape>): Fault[] {
-  if (metricsPort !== healthPort) return [];
-  return [{ path: "metricsPort", reason: `${metricsPort} is the healthPort: choose another` }];
 }
 
 function withoutUndefined(address: z.infer<typeof addressShape>): AddressSpec {
@@ -164,49 +160,4 @@ function toPort({ name, port, endPort = port, targetPort, protocol = ProtocolSpe
     targetPort: endPort > port ? undefined : (targetPort ?? port),
     protocol: protocols[protocol as ProtocolSpec],
   };
-}
-
-type Issue = z.core.$ZodIssue;
-
-function shapeFaults(issue: Issue): Fault[] {
-  const path = issue.path.reduce<string>(
-    (text, key) =>
-      typeof key === "number" ? `${text}[${key}]` : text === "" ? String(key) : `${text}.${String(key)}`,
-    "",
-  );
-  if (issue.code !== "unrecognized_keys") return [{ path, reason: shapeReason(issue) }];
-  return issue.keys.map((key) => ({
-    path: path === "" ? key : `${path}.${key}`,
-    reason: "is not a known field",
-  }));
-}
-
-function shapeReason(issue: Issue): string {
-  if (issue.input === undefined)
-    return issue.code === "invalid_type" ? `is missing: ${needed(issue)} is needed` : "is missing";
-  const value = JSON.stringify(issue.input);
-  if (issue.code === "invalid_type") return `${value} is the wrong kind of value: ${needed(issue)} is needed`;
-  if (issue.code === "invalid_union")
-    return `${value} is the wrong kind of value: a number or a name is needed`;
-  if (issue.code === "invalid_value") return `${value} is not known: write ${oneOf(issue.values)}`;
-  if (issue.code === "too_small") return `${value} is too small: at least ${issue.minimum}`;
-  if (issue.code === "too_big") return `${value} is too big: at most ${issue.maximum}`;
-  return `${value} ${issue.message}`;
-}
-
-function oneOf(values: readonly unknown[]): string {
-  return values
-    .map(String)
-    .join(", ")
-    .replace(/, ([^,]*)$/, " or $1");
-}
-
-function needed(issue: Issue & { code: "invalid_type" }): string {
-  const articles: Record<string, string> = {
-    array: "a list",
-    object: "a mapping",
-    boolean: "true or false",
-    int: "a whole number",
-  };
-  return articles[issue.expected] ?? `a ${issue.expected}`;
 }

@@ -44,6 +44,8 @@ export interface Survey {
   dropping: DroppingChain[];
   early: EarlyRule[];
   services: ServiceAddress[];
+  /** The Service IP of the API server, as pods learn it; undefined: outside of a pod. */
+  serviceHost?: string | undefined;
   /** What others' rules could not be read, a sentence each; undefined: none of them were. */
   unreadable: string[] | undefined;
 }

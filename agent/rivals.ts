@@ -3,8 +3,8 @@ import { bindingName, type Claim, type Frontend, overlap } from "./desired.ts";
 /** Milliseconds. */
 interface Patience {
   /**
-   * For so long a claim has to be missing in look after look before it counts as given up: an installation whose rules were
-   * flushed has them again by then, as it looks every 4 s.
+   * For so long a claim has to be missing in look after look before it counts as given up, where our own rules were missing with
+   * it: an installation whose rules were flushed has them again by then, as it looks every 4 s.
    */
   missing: number;
   /** For so long nobody has to have refreshed the lease of a table before it has no owner: five refreshes in vain. */
@@ -23,12 +23,16 @@ export class Rivals {
 
   constructor(readonly patience = usual) {}
 
-  /** Takes in what a look found at this time; returns what others have, or had a moment ago. */
-  look(claims: Claim[], now: number): Claim[] {
+  /**
+   * Takes in what a look found at this time; returns what others have, or had a moment ago. `intact`: our own rules are there,
+   * so that nobody flushed all rules; what is missing then was given up, as by an installation that goes.
+   */
+  look(claims: Claim[], now: number, intact = false): Claim[] {
     const seen = new Map(claims.map((claim) => [`${claim.instance} ${bindingName(claim)}`, claim]));
     for (const [name, claim] of seen) this.#claims.set(name, { claim, missing: undefined });
     for (const [name, known] of this.#claims) {
       if (seen.has(name)) continue;
+      if (intact && known.missing === undefined) this.#claims.delete(name);
       known.missing ??= now;
       if (now - known.missing >= this.patience.missing) this.#claims.delete(name);
     }

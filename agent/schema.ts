@@ -8,7 +8,8 @@ import { Protocol, WhenNoTarget } from "../component/spec/address.ts";
 const wholeNumber = (minimum: number, maximum: number) =>
   z.int(`must be a whole number from ${minimum} to ${maximum}`).min(minimum).max(maximum);
 
-const portShape = z.strictObject({
+/** The fields of a port. */
+export const portShape = z.strictObject({
   port: z.number().describe("what clients dial"),
   endPort: z
     .number()

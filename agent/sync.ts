@@ -173,10 +173,10 @@ export class SyncPass {
     this.#suspect = false;
     const now = this.parts.now?.() ?? performance.now();
     const [node, seen] = await Promise.all([nodeFacts(podIps), kernel.claims(config.instance)]);
-    this.#rivals.look(seen, now);
+    const intact = this.state === undefined || (await kernel.holds(suspect));
+    this.#rivals.look(seen, now, this.state !== undefined && intact);
     await this.#removeAbandoned(now);
     const { claims } = this.#rivals;
-    const intact = this.state === undefined || (await kernel.holds(suspect));
     this.#tellOutside(this.#inspection?.node, node);
     this.#inspection = { node, claims, intact };
     this.#settle = true;

@@ -1,3 +1,7 @@
+import { cidrContains, parseCidr } from "../component/spec/cidr.ts";
+import { parseIp } from "../component/spec/ip.ts";
+import { isPublic } from "../component/spec/public.ts";
+import { servicesAround } from "../component/spec/services.ts";
 import type { Finding, Survey } from "./doctor.ts";
 import { isDefault, type Route, routesTo } from "./node.ts";
 
@@ -20,7 +24,12 @@ export function takenFindings(ipAddress: string, survey: Survey): Finding[] {
   const services = serviceFindings(ipAddress, survey);
   const own = nodeAddressFindings(ipAddress, survey);
   const taken = [...services, ...own];
-  return taken.length > 0 ? taken : routeFindings(ipAddress, survey.routes);
+  if (taken.length > 0) return taken;
+  return [
+    ...routeFindings(ipAddress, survey.routes),
+    ...publicFindings(ipAddress),
+    ...serviceRangeFindings(ipAddress, survey),
+  ];
 }
 
 function serviceFindings(ipAddress: string, { services }: Survey): Finding[] {
@@ -64,6 +73,7 @@ const zeroconf = "169.254.0.0/16";
 function routeFindings(ipAddress: string, routes: Route[]): Finding[] {
   const [route] = routesTo(ipAddress, routes);
   if (route === undefined || route.bits <= 1 || isDefault(route) || isRouteForIt(route, routes)) return [];
+  if (isOfOvnKubernetes(route)) return [ovnKubernetesFinding(ipAddress, route)];
   const by = route.interface === undefined || route.kind === "reject" ? "" : ` by ${route.interface}`;
   if (route.range === zeroconf) {
     const message = `${ipAddress} lies in the node's link-local route ${zeroconf}${by}, which does no harm`;
@@ -97,4 +107,65 @@ function isRouteForIt(route: Route, routes: Route[]): boolean {
 
 function isSubnet({ bits, block, kind, range }: Route): boolean {
   return kind === "unicast" && bits < (block.family === "ipv4" ? 32 : 128) && !range.startsWith("fe80:");
+}
+
+/**
+ * OVN-Kubernetes' gateway bridge and management port. It calls the bridge br-ex in OpenShift, else breth0 or by another uplink's
+ * name (ovn-kubernetes go-controller/pkg/util/nicstobridge.go, GetBridgeName), and gives it an address of the masquerade
+ * subnet, whose route is then by the bridge.
+ */
+const ovnKubernetes = /^(br-ex|br(eth|en|bond)\w+|ovn-k8s-mp\d+)$/;
+
+/**
+ * Where masquerade subnets are. OVN-Kubernetes' own defaults are 169.254.169.0/29 and fd69::/125 (go-controller/pkg/config/
+ * config.go, Gateway), those of its images and of OpenShift from 4.17 on 169.254.0.0/17 and fd69::/112 (ovn-kubernetes#4599,
+ * openshift/cluster-network-operator#2460); clusters that were upgraded keep theirs, and users may set others. So the node is
+ * asked.
+ */
+const masqueradeSubnets = ["169.254.0.0/16", "fd69::/16"].flatMap((range) => parseCidr(range) ?? []);
+
+function isOfOvnKubernetes({ interface: name = "", kind, block }: Route): boolean {
+  const first = { family: block.family, value: block.first };
+  return (
+    kind === "unicast" &&
+    ovnKubernetes.test(name) &&
+    masqueradeSubnets.some((subnet) => cidrContains(subnet, first))
+  );
+}
+
+function ovnKubernetesFinding(ipAddress: string, { range, interface: name }: Route): Finding {
+  return {
+    code: "ADDRESS_OF_OVN_KUBERNETES",
+    severity: "fail",
+    message: `${ipAddress} lies in ${range}, the masquerade subnet that OVN-Kubernetes has on this node (${name}): it takes addresses of it for itself`,
+    remedy: `${another}, or give OVN-Kubernetes another subnet (gatewayConfig.ipv4.internalMasqueradeSubnet in OpenShift)`,
+  };
+}
+
+function publicFindings(ipAddress: string): Finding[] {
+  const ip = parseIp(ipAddress);
+  if (ip === undefined || !isPublic(ip)) return [];
+  return [
+    {
+      code: "ADDRESS_PUBLIC",
+      severity: "warn",
+      message: `${ipAddress} is a public address: who dials it on this node does not reach the host on the internet that has it`,
+      remedy: another,
+    },
+  ];
+}
+
+/** What KUBERNETES_SERVICE_HOST tells of the range is its beginning, and no more: a warning, whatever the range really is. */
+function serviceRangeFindings(ipAddress: string, { serviceHost = "" }: Survey): Finding[] {
+  const ip = parseIp(ipAddress);
+  const range = servicesAround(serviceHost);
+  if (ip === undefined || range === undefined || !cidrContains(range, ip)) return [];
+  return [
+    {
+      code: "ADDRESS_IN_SERVICE_RANGE",
+      severity: "warn",
+      message: `${ipAddress} may lie in the range of the cluster's Services, which begins before the API server's ${serviceHost}: a Service may get it`,
+      remedy: `${another}; kubectl get servicecidrs (Kubernetes 1.33) or kube-apiserver's --service-cluster-ip-range shows the range`,
+    },
+  ];
 }

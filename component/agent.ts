@@ -122,9 +122,11 @@ export interface UpdateStrategy {
    */
   type?: pulumi.Input<UpdateStrategyType>;
   /**
-   * On how many nodes at once, a number or a share, as text; with `RollingUpdate` only. Default: `10%`. Example: `1`
+   * On how many nodes at once, a number or a share, as text (in TypeScript also a number); with `RollingUpdate` only.
+   * Default: `10%`. Example: `1`
    */
-  maxUnavailable?: pulumi.Input<string>;
+  // Pulumi's schema has no unions and tells other languages of the text alone; it reads it from the Input.
+  maxUnavailable?: pulumi.Input<string> | number;
 }
 
 /** Compute resources, as in a container's `resources`. */

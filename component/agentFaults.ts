@@ -17,7 +17,7 @@ export interface KnownAgent {
   allowedCidrs?: (string | undefined)[];
   tolerations?: ({ operator?: string; effect?: string } | undefined)[];
   nodeSelector?: Record<string, string | undefined>;
-  updateStrategy?: { type?: string; maxUnavailable?: string };
+  updateStrategy?: { type?: string; maxUnavailable?: string | number };
 }
 
 /** Where the agent is installed when nothing is said. */
@@ -114,7 +114,7 @@ function updateStrategyFaults({ updateStrategy = {} }: KnownAgent): Fault[] {
       "maxUnavailable",
       maxUnavailable,
       // The API server refuses 0: without a surge no pod could ever be replaced.
-      (value) => /^([1-9]\d*|[1-9]\d?%|100%)$/.test(value),
+      (value) => /^([1-9]\d*|[1-9]\d?%|100%)$/.test(String(value)),
       "no number of nodes: write one, from 1, or a share of them, as 10%",
     ),
     ...(type === UpdateStrategyType.OnDelete && maxUnavailable !== undefined ? [{ path, reason }] : []),

@@ -10,8 +10,8 @@ export { Protocol, WhenNoTarget };
 /** One magic IP: which address, which pods it leads to, on which ports. */
 export interface Address {
   /**
-   * The magic IP: a unicast IPv4 or IPv6 address that nothing else on a node claims. Link-local IPv4 and unique local IPv6
-   * ones (`fd00::/8`) are free everywhere; those of clouds and add-ons, as 169.254.169.254, and fe80::/10 are refused.
+   * The magic IP: a unicast IPv4 or IPv6 address that nothing else on a node claims. Take a link-local IPv4 or a
+   * unique local IPv6 one (`fd00::/8`); those of clouds and add-ons, as 169.254.169.254, and fe80::/10 are refused.
    * Example: `169.254.210.210`
    */
   ipAddress: pulumi.Input<string>;

@@ -3,6 +3,7 @@ import { DEFAULT_NAMESPACE, type KnownAgent } from "./agentFaults";
 import { type Known, toSpec } from "./faults";
 import { type Subject, titleOf } from "./refusal";
 import { Claims } from "./spec/claims";
+import { noSecrets, type Secrets, withoutTexts } from "./secrets";
 import type { Fault } from "./spec/fault";
 import { parseIp } from "./spec/ip";
 
@@ -11,6 +12,8 @@ export interface Installed extends Subject {
   /** Tells clusters apart, as far as that is known. */
   cluster: string;
   known: Known;
+  /** What no message may show of it, nor of another that conflicts with it. */
+  secrets?: Secrets;
 }
 
 /** What programs of this process have installed, by run: the Automation API runs several of them. */
@@ -63,15 +66,34 @@ export function conflicts(run: object | undefined, installed: Installed): Fault[
   const others = [...all.values()].filter(
     (other) => titleOf(other) !== titleOf(installed) && other.cluster === installed.cluster,
   );
-  const faults = others.flatMap((other) => [
-    ...nameConflicts(installed, other),
-    ...(mayShareNodes(installed, other)
-      ? [...agentPortConflicts(installed, other), ...claimConflicts(installed, other)]
-      : []),
-  ]);
+  const faults = others.flatMap((other) =>
+    [
+      ...nameConflicts(installed, other),
+      ...(mayShareNodes(installed, other)
+        ? [...agentPortConflicts(installed, other), ...claimConflicts(installed, other)]
+        : []),
+    ].map((fault) => withoutTexts(fault, other.secrets ?? noSecrets)),
+  );
   // One of the two is told; the other is in its right.
   if (faults.length === 0) all.set(`${titleOf(installed)} ${installed.cluster}`, installed);
   return faults;
+}
+
+/** Whether the run has an installation of this name in this namespace, of whatever cluster, so far. */
+export function isInRun(run: object, namespace: string, name: string): boolean {
+  const all = [...(runs.get(run)?.values() ?? [])];
+  return all.some((other) => other.name === name && namespaceOf(other.known) === namespace);
+}
+
+let isTold = false;
+
+/** Says once in a process that nothing is compared, where there is no engine whose run tells what belongs together. */
+export function tellBlindness(run: object | undefined): void {
+  if (run !== undefined || isTold) return;
+  isTold = true;
+  void pulumi.log.debug(
+    "There is no Pulumi engine, as in unit tests with mocks: components are not compared with each other, nor with the stack's state",
+  );
 }
 
 function nameConflicts({ name, known }: Installed, other: Installed): Fault[] {
@@ -142,6 +164,6 @@ function hasHidden(labels: Record<string, unknown>): boolean {
 }
 
 /** Undefined while it is not known. */
-function namespaceOf({ agent = {} }: Known): string | undefined {
+export function namespaceOf({ agent = {} }: Known): string | undefined {
   return Object.hasOwn(agent, "namespace") ? agent.namespace : DEFAULT_NAMESPACE;
 }

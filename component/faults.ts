@@ -1,8 +1,10 @@
 import { agentFaults, type KnownAgent } from "./agentFaults";
-import { installationShape } from "./installationShape";
+import { installationShape, oneAddressShape } from "./installationShape";
 import type { Subject } from "./refusal";
 import { examine } from "./shape";
 import { type AddressSpec, addressFaults, type Fault } from "./spec/address";
+import { type KnownAddress as KnownSpec, standIn } from "./spec/known";
+import { overlaps } from "./spec/path";
 
 /** The arguments of an installation, as far as they are known. */
 export interface Known {
@@ -11,9 +13,7 @@ export interface Known {
   values?: Record<string, unknown>;
 }
 
-export interface KnownAddress extends Partial<Omit<AddressSpec, "ports">> {
-  ports?: (KnownPort | undefined)[];
-}
+export type KnownAddress = KnownSpec<KnownPort>;
 
 interface KnownPort {
   name?: string;
@@ -28,8 +28,8 @@ interface KnownPort {
  * Every fault of an installation's arguments, with the path of the argument. Arguments that are not known yet (Outputs,
  * promises) are passed over: they are checked when they are.
  */
-export function argumentFaults({ name, pathOf }: Subject, args: unknown): Fault[] {
-  const { plain, faults, unchecked } = examine(args, installationShape);
+export function argumentFaults({ name, alone, pathOf }: Subject, args: unknown): Fault[] {
+  const { plain, faults, unchecked } = examine(args, alone ? oneAddressShape : installationShape);
   const known = (plain ?? {}) as Known;
   const consequences = [
     ...specFaults(known.addresses ?? [], known.agent),
@@ -37,7 +37,7 @@ export function argumentFaults({ name, pathOf }: Subject, args: unknown): Fault[
     ...agentFaults(known.agent),
     ...valuesFaults(known.values),
   ];
-  const isChecked = ({ path }: Fault) => !unchecked.some((hidden) => overlap(hidden, path));
+  const isChecked = ({ path }: Fault) => !unchecked.some((hidden) => overlaps(hidden, path));
   const byPath = (a: Fault, b: Fault) => a.path.localeCompare(b.path, "en", { numeric: true });
   const all = [...nameFaults(name), ...[...faults, ...consequences.filter(isChecked)].sort(byPath)];
   return all.map(({ path, reason }) => ({ path, reason: pathOf(reason) }));
@@ -49,7 +49,9 @@ export function knownOf(args: unknown): Known {
 }
 
 /** The name becomes that of the release (Helm: at most 53 characters), the DaemonSet, and a label's value. */
-function nameFaults(name: string): Fault[] {
+function nameFaults(name: string | undefined): Fault[] {
+  if (typeof name !== "string")
+    return [{ path: "name", reason: 'is missing: write the name of the DaemonSet, as "dd-agent"' }];
   if (/^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$/.test(name)) return [];
   return [
     {
@@ -70,26 +72,13 @@ function specFaults(addresses: NonNullable<Known["addresses"]>, agent: KnownAgen
   });
 }
 
-/**
- * What is not known gets a value that is wrong and that nothing else has: its own fault is passed over, and it takes
- * nobody's port.
- */
+/** As the shared rules have it, which know one target port, a number or a name; what is not known has a stand-in. */
 export function toSpec(address: KnownAddress | undefined, index: number): AddressSpec {
-  return {
-    ...address,
-    ipAddress: address?.ipAddress ?? `unknown ${index}`,
-    selector: address?.selector ?? "unknown",
-    ports: (portsOf(address) ?? []).map((port, position) => ({
-      ...port,
-      port: port?.port ?? -1 - position,
-      targetPort: port?.targetPortName ?? port?.targetPort,
-    })),
-  };
-}
-
-/** Without ports an address is a whole IP; it has one that is not known where its ports are there, but not known. */
-function portsOf(address: KnownAddress = { ports: undefined }): KnownAddress["ports"] {
-  return Object.hasOwn(address, "ports") ? (address.ports ?? [undefined]) : undefined;
+  if (address?.ports === undefined) return standIn(address, index);
+  const ports = address.ports.map(
+    (port) => port && { ...port, targetPort: port.targetPortName ?? port.targetPort },
+  );
+  return standIn({ ...address, ports }, index);
 }
 
 function targetPortFaults(addresses: NonNullable<Known["addresses"]>): Fault[] {
@@ -115,11 +104,4 @@ function valuesFaults(values: Known["values"]): Fault[] {
       reason: "cannot be set: the component's own name is that of the DaemonSet, and its output says so",
     },
   ];
-}
-
-/** Whether one path is the other or a part of it. */
-function overlap(a: string, b: string): boolean {
-  const within = (inner: string, outer: string) =>
-    inner === outer || inner.startsWith(`${outer}.`) || inner.startsWith(`${outer}[`);
-  return within(a, b) || within(b, a);
 }

@@ -1,4 +1,4 @@
-import type { Shape } from "./shape";
+import type { FieldsShape, Shape } from "./shape";
 
 const text = (example: string): Shape => ({ is: "string", example: JSON.stringify(example) });
 const number = (example: number): Shape => ({ is: "number", example: String(example) });
@@ -19,7 +19,7 @@ const portShape: Shape = {
   },
 };
 
-const addressShape: Shape = {
+const addressShape: FieldsShape = {
   is: "object",
   example: '{ ipAddress: "169.254.210.210", selector: "app=dd-agent", ports: [{ port: 8126 }] }',
   required: ["ipAddress", "selector"],
@@ -77,22 +77,37 @@ const agentShape: Shape = {
     updateStrategy: {
       is: "object",
       example: '{ maxUnavailable: "1" }',
-      fields: { type: text("RollingUpdate"), maxUnavailable: text("10%") },
+      fields: {
+        type: text("RollingUpdate"),
+        maxUnavailable: { is: "string or number", example: '"10%"' },
+      },
     },
     podLabels: texts('{ team: "observability" }'),
     podAnnotations: texts('{ "example.com/team": "observability" }'),
   },
 };
 
-/** What the arguments of an installation are made of; what TypeScript knows from args.ts and agent.ts, for everybody else. */
-export const installationShape: Shape = {
-  is: "object",
-  example: "{ addresses: […] }",
-  required: ["addresses"],
-  fields: {
-    addresses: { is: "list", of: addressShape, example: `[${addressShape.example}]` },
-    agent: agentShape,
-    skipAwait: flag,
-    values: { is: "map", example: "{ affinity: {} }" },
-  },
+/** What stands beside the addresses. */
+const others: Record<string, Shape> = {
+  agent: agentShape,
+  skipAwait: flag,
+  values: { is: "map", example: "{ affinity: {} }" },
 };
+
+/** What the arguments of an installation are made of; what TypeScript knows from args.ts and agent.ts, for everybody else. */
+export const installationShape = shapeOf(addressShape);
+
+/** The same for a component of one address, whose fields the user writes beside the others. */
+export const oneAddressShape = shapeOf({ ...addressShape, beside: others });
+
+function shapeOf(address: Shape): Shape {
+  return {
+    is: "object",
+    example: "{ addresses: […] }",
+    required: ["addresses"],
+    fields: {
+      addresses: { is: "list", of: address, example: `[${addressShape.example}]` },
+      ...others,
+    },
+  };
+}

@@ -6,7 +6,7 @@ import { type Dialed, dialedOf, endpointOf, endpointsOf } from "./endpoints";
 import { type EnvironmentVariable, environmentFor } from "./environment";
 import { argumentFaults } from "./faults";
 import { installChart } from "./install";
-import { refuse, type Subject } from "./refusal";
+import { argumentsOf, refuse, type Subject } from "./refusal";
 
 /** One magic IP and the agent that serves it. */
 export interface MagicIpAddressArgs extends Address {
@@ -52,13 +52,13 @@ export class MagicIpAddress extends pulumi.ComponentResource {
    * something in its place, and says so.
    */
   constructor(name: string, args: MagicIpAddressArgs, opts?: pulumi.ComponentResourceOptions) {
-    const { agent, skipAwait, values, ...address } = args;
+    const subject: Subject = { type: "MagicIpAddress", name, alone: true, pathOf: ofOneAddress };
+    const { agent, skipAwait, values, ...address } = argumentsOf(subject, args);
     const installation = { addresses: [address], agent, skipAwait, values };
-    const subject: Subject = { type: "MagicIpAddress", name, pathOf: ofOneAddress };
     refuse(subject, argumentFaults(subject, installation));
     super("magic-ip-address:index:MagicIpAddress", name, args, opts);
 
-    this.namespace = installChart(this, subject, installation);
+    this.namespace = installChart(this, subject, installation, opts);
     this.ipAddress = pulumi.output(args.ipAddress);
     const dialed = dialedOf([address]);
     this.endpoint = dialed.apply(([only]) => endpointOf(only as Dialed));

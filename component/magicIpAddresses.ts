@@ -6,7 +6,7 @@ import { dialedOf, endpointsOf } from "./endpoints";
 import { type EnvironmentVariable, environmentFor } from "./environment";
 import { argumentFaults } from "./faults";
 import { installChart } from "./install";
-import { refuse, type Subject } from "./refusal";
+import { argumentsOf, refuse, type Subject } from "./refusal";
 
 /** Several magic IPs and the one agent that serves them. */
 export interface MagicIpAddressesArgs {
@@ -51,10 +51,10 @@ export class MagicIpAddresses extends pulumi.ComponentResource {
    */
   constructor(name: string, args: MagicIpAddressesArgs, opts?: pulumi.ComponentResourceOptions) {
     const subject: Subject = { type: "MagicIpAddresses", name, pathOf: (path) => path };
-    refuse(subject, argumentFaults(subject, args));
+    refuse(subject, argumentFaults(subject, argumentsOf(subject, args)));
     super("magic-ip-address:index:MagicIpAddresses", name, args, opts);
 
-    this.namespace = installChart(this, subject, args);
+    this.namespace = installChart(this, subject, args, opts);
     const dialed = dialedOf(args.addresses);
     this.endpoints = dialed.apply(endpointsOf);
     this.daemonSetName = pulumi.output(name);

@@ -1,4 +1,5 @@
 import { InputPropertiesError } from "@pulumi/pulumi";
+import { isPending, isRecord } from "./shape";
 import type { Fault } from "./spec/fault";
 
 /** The component whose arguments are checked. */
@@ -6,6 +7,8 @@ export interface Subject {
   /** The name of its class. */
   type: string;
   name: string;
+  /** Whether its arguments are those of the only address. */
+  alone?: boolean;
   /** An argument's path, or a text with paths in it, in its own words. */
   pathOf(path: string): string;
 }
@@ -26,6 +29,20 @@ export function refuse(subject: Subject, faults: Fault[]): void {
   // Pulumi's hosts know a RunError by this mark, and print its message without a stack trace, which would say nothing
   // to whoever wrote the arguments (pulumi/pulumi, sdk/nodejs/errors.ts and cmd/run/run.ts).
   throw Object.assign(new InputPropertiesError({ message, errors }), { __pulumiRunError: true });
+}
+
+/** The arguments, none where nothing was written. Throws where they are no object that can be read now. */
+export function argumentsOf<T extends object>(subject: Subject, args: T): T {
+  const given: unknown = args ?? {};
+  if (isPending(given)) {
+    const reason = "are an Output or a promise: write an object, each field of which may be one";
+    refuse(subject, [{ path: "args", reason }]);
+  }
+  if (!isRecord(given)) {
+    const reason = `${JSON.stringify(given)} is not an object: write { ${subject.alone ? "ipAddress: …, selector: …" : "addresses: […]"} }`;
+    refuse(subject, [{ path: "args", reason }]);
+  }
+  return given as T;
 }
 
 /** What a component is called in messages. */

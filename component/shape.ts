@@ -1,11 +1,12 @@
 import { isUnknown, Output } from "@pulumi/pulumi";
 import type { Fault } from "./spec/address";
+import { nearest } from "./spec/nearest";
 
 /** What an argument must be made of. The example goes into messages, so it is one that works. */
 export type Shape = Leaf | Text | ListShape | MapShape | FieldsShape;
 
 interface Leaf {
-  is: "number" | "boolean";
+  is: "number" | "boolean" | "string or number";
   example: string;
 }
 
@@ -28,10 +29,13 @@ interface MapShape {
   example: string;
 }
 
-interface FieldsShape {
+/** Fields with names of their own. */
+export interface FieldsShape {
   is: "object";
   fields: Record<string, Shape>;
   required?: string[];
+  /** What the user writes beside these fields, although it is no part of the object here. */
+  beside?: Record<string, Shape>;
   example: string;
 }
 
@@ -59,7 +63,7 @@ export function examine(value: unknown, shape: Shape, path = ""): Examination {
     case "object":
       return isRecord(value) ? examineFields(value, shape, path) : wrong(value, shape, path);
     default:
-      return typeof value === shape.is ? fine(value) : wrong(value, shape, path);
+      return shape.is.split(" or ").includes(typeof value) ? fine(value) : wrong(value, shape, path);
   }
 }
 
@@ -68,7 +72,8 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function isPending(value: unknown): boolean {
+/** Whether it is an Output or a promise, or Pulumi's own word for unknown. */
+export function isPending(value: unknown): boolean {
   return Output.isInstance(value) || value instanceof Promise || isUnknown(value);
 }
 
@@ -92,10 +97,7 @@ function examineFields(value: Record<string, unknown>, shape: FieldsShape, path:
   const faults = [
     ...missing.map((field) => missingFault(fields[field] as Shape, at(path, field))),
     ...examined.faults,
-    ...unknown.map((key) => ({
-      path: at(path, key),
-      reason: `is not known: what can be set is ${Object.keys(fields).join(", ")}`,
-    })),
+    ...unknown.map((key) => unknownFault(key, shape, at(path, key))),
   ];
   const unchecked = [...missing.map((field) => at(path, field)), ...examined.unchecked];
   return { plain: examined.plain, faults, unchecked };
@@ -134,13 +136,29 @@ function missingFault(shape: Shape, path: string): Fault {
   return { path, reason: `is missing: write ${shape.example ?? "a text"}` };
 }
 
+/** A name with a typing error, or one that belongs into another part of the arguments. */
+function unknownFault(key: string, { fields, beside = {} }: FieldsShape, path: string): Fault {
+  const all = { ...fields, ...beside };
+  const names = Object.keys(all);
+  const elsewhere = Object.entries(all).flatMap(([name, shape]) => placesOf(key, name, shape));
+  const meant = elsewhere[0] ?? nearest(key, names);
+  const hint = meant === undefined ? "" : `the nearest name is ${meant}, and `;
+  return { path, reason: `is not known: ${hint}what can be set is ${names.join(", ")}` };
+}
+
+/** Where a field has a field of the name. */
+function placesOf(key: string, name: string, shape: Shape): string[] {
+  const [inner, path] = shape.is === "list" ? [shape.of, `${name}[0]`] : [shape, name];
+  return inner.is === "object" && Object.hasOwn(inner.fields, key) ? [at(path, key)] : [];
+}
+
 function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length <= 60 ? text : `${text.slice(0, 59)}…`;
 }
 
 /** As Pulumi writes property paths; a key with a dot or a bracket in it is quoted. */
-function at(path: string, key: string): string {
+export function at(path: string, key: string): string {
   if (/[.[\]"]/.test(key)) return `${path}[${JSON.stringify(key)}]`;
   return path === "" ? key : `${path}.${key}`;
 }

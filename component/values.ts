@@ -59,7 +59,7 @@ function agentValues(agent: pulumi.Unwrap<Agent>): Values {
 function updateStrategyValues({ type, maxUnavailable }: pulumi.Unwrap<UpdateStrategy>): Values {
   if (type === UpdateStrategyType.OnDelete) return { type, rollingUpdate: null };
   // To the API server "1" would be a share that lacks its percent sign.
-  const count = /^\d+$/.test(maxUnavailable ?? "") ? Number(maxUnavailable) : maxUnavailable;
+  const count = /^\d+$/.test(String(maxUnavailable)) ? Number(maxUnavailable) : maxUnavailable;
   return given({ type, rollingUpdate: count === undefined ? undefined : { maxUnavailable: count } });
 }
 

@@ -75,7 +75,13 @@ async function readSwitches(read: Read): Promise<Switches> {
     interfaces,
     routes,
     addresses: parseIpv4Addresses((await read("/proc/net/fib_trie")) ?? ""),
+    serviceHost: serviceHost((await read("/proc/self/environ")) ?? ""),
   };
+}
+
+/** The kubelet tells every pod the API server's Service IP. */
+function serviceHost(environment: string): string | undefined {
+  return /(?:^|\0)KUBERNETES_SERVICE_HOST=([^\0]+)/.exec(environment)?.[1];
 }
 
 async function readConntrackTable(

@@ -193,11 +193,54 @@ describe("a configuration file", () => {
       { namespace: "Default" },
       'addresses[0].namespace: "Default" is no namespace: at most 63 lower-case letters, digits and "-", as monitoring',
     ],
-    [{ port: 80 }, "addresses[0].port: is not a known field"],
+    [
+      { port: 80 },
+      "addresses[0].port: is not a known field: the nearest is ports, and what can be set is ipAddress, ipv6Address, selector, namespace, hostNetworkTargets, loadBalance, whenNoTarget, ports",
+    ],
+    [
+      { ports: [{ port: 80, xyz: 1 }] },
+      "addresses[0].ports[0].xyz: is not a known field: what can be set is port, endPort, targetPort, protocol, name",
+    ],
     [{ selector: 3 }, "addresses[0].selector: 3 is the wrong kind of value: a string is needed"],
     [{ selector: undefined }, "addresses[0].selector: is missing: a string is needed"],
   ])("%j is refused with a reason", (changes, message) => {
     expect(faultsOf(changes)).toEqual([message]);
+  });
+
+  it("with a value of the wrong kind or an unknown field hides no other fault (P3)", () => {
+    const document = {
+      pollIntervall: 5,
+      metricsPort: 61000,
+      allowedCidrs: ["169.254.0.0/16", 5],
+      addresses: [
+        null,
+        {
+          ...address({ ipAddress: "169.254.169.254", selector: 3 }),
+          ports: [{ port: "80" }, { port: 0, prot: 1 }],
+        },
+        address({ loadBalance: "yes", ports: [{ port: 80 }, { port: 80 }] }),
+        address({ ports: null, namespace: "Default" }),
+      ],
+    };
+    expect(faults(() => parseConfig(JSON.stringify(document))).map((fault) => fault.split(":")[0])).toEqual([
+      "addresses[0]",
+      "addresses[1].ipAddress",
+      "addresses[1].ports[0].port",
+      "addresses[1].ports[1].port",
+      "addresses[1].ports[1].prot",
+      "addresses[1].selector",
+      "addresses[2].loadBalance",
+      "addresses[2].ports[1].port",
+      "addresses[3].namespace",
+      "addresses[3].ports",
+      "allowedCidrs[1]",
+      "metricsPort",
+      "pollIntervall",
+    ]);
+    expect(faults(() => parseConfig("5"))).toEqual([": 5 is the wrong kind of value: a mapping is needed"]);
+    expect(faults(() => parseConfig("addresses: 5"))).toEqual([
+      "addresses: 5 is the wrong kind of value: a list is needed",
+    ]);
   });
 
   it("says every fault in one message, and where it was read", () => {
@@ -323,6 +366,7 @@ describe("the environment of the ancestor", () => {
     ]);
     expect(faults(() => configFromEnvironment({ ...env, PORT: "http", PROTOCOL: "icmp" }))).toEqual([
       expect.stringMatching(/^PORT: "http" is the wrong kind of value/),
+      expect.stringMatching(/^PROTOCOL: "ICMP" is not a protocol/),
     ]);
     expect(faults(() => configFromEnvironment({ ...env, PROTOCOL: "icmp" }))[0]).toMatch(
       /^PROTOCOL: "ICMP" is not a protocol/,

@@ -40,6 +40,9 @@ let tablesBefore: string[];
 /** Changed by tests; the program of the stack reads it. */
 let addresses: { ipAddress: string; selector: string; namespace: string; ports: { port: number }[] }[] = [];
 
+/** The component's name. */
+let installation = "telemetry";
+
 /** Calls that a test began, whether it ended them or failed before. */
 const underWay: Calling[] = [];
 
@@ -67,7 +70,9 @@ beforeAll(async () => {
   ];
   stack = await openStack({
     program: async () => {
-      const { endpoints } = new MagicIpAddresses("telemetry", { addresses, agent: { image, verbose: true } });
+      const { endpoints } = new MagicIpAddresses(installation, {
+        ...{ addresses, agent: { image, verbose: true } },
+      });
       return { endpoints };
     },
     kubeconfig: cluster.kubeconfig,
@@ -294,6 +299,33 @@ describe("a configuration that is wrong", () => {
     await kubectl("rollout status -n kube-system daemonset/telemetry --timeout=120s");
     await kubectl("delete configmap -n kube-system wrong");
   });
+});
+
+describe("while the installation gets another name (S9)", () => {
+  it.each(["renamed", "telemetry"])(
+    "the update to %s finishes, and the new agents take over from the old ones",
+    async (name) => {
+      const everywhere = await callFromEverywhere();
+      installation = name;
+      const { diagnostics, seconds } = await stack.up();
+      expect(diagnostics).toContain(`MagicIpAddresses "${name}" does not wait for its agents in this update`);
+      await kubectl(`rollout status -n kube-system daemonset/${name} --timeout=60s`);
+      const calls = (await Promise.all(everywhere.map(({ tcp }) => tcp.end()))).flat();
+      const datagrams = (await Promise.all(everywhere.map(({ udp }) => udp.end()))).flat();
+      const [lost, unanswered] = [calls, datagrams].map((all) =>
+        all.filter(({ error }) => error !== undefined),
+      );
+      say(
+        `  renamed in ${seconds.toFixed(0)} s: ${lost?.length} of ${calls.length} calls and ${unanswered?.length} of ${datagrams.length} datagrams were lost`,
+      );
+      expect(calls.length).toBeGreaterThan(100);
+      // 100 calls a second and node; without a hint an agent sees after 4 s that the other one is gone.
+      expect(lost?.length).toBeLessThan(400 * everywhere.length);
+      // It is waited for again, and there is something to wait for.
+      expect((await stack.up()).diagnostics).toBe("");
+    },
+    300_000,
+  );
 });
 
 describe("helm install alone", () => {

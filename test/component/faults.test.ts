@@ -168,7 +168,7 @@ const wrong: [string, object, string][] = [
   [
     "a misspelt argument",
     port({ protcol: "UDP" }),
-    "ports[0].protcol: is not known: what can be set is name, port, endPort, targetPort, targetPortName, protocol",
+    "ports[0].protcol: is not known: the nearest name is protocol, and what can be set is name, port, endPort, targetPort, targetPortName, protocol",
   ],
   [
     "an agent's namespace in capitals",
@@ -316,6 +316,155 @@ describe("wrong arguments", () => {
   });
 });
 
+const ofOne =
+  "ipAddress, ipv6Address, selector, namespace, ports, hostNetworkTargets, loadBalance, whenNoTarget, agent, skipAwait, values";
+const anAddress = '{ ipAddress: "169.254.210.210", selector: "app=dd-agent", ports: [{ port: 8126 }] }';
+
+/** What programs wrote in the trials by hand, in JavaScript and with casts: each is told in one sentence (P7). */
+describe("a mistake that users made", () => {
+  const make = (type: unknown, ...args: unknown[]) =>
+    new (type as new (...args: unknown[]) => unknown)(...args);
+  const one = (changes: object) => () =>
+    make(MagicIpAddress, "a", { ipAddress: "169.254.210.210", selector: "app=dd-agent", ...changes });
+  const several = (args?: unknown) => () => make(MagicIpAddresses, "a", args);
+
+  it.each<[string, () => unknown, string[]]>([
+    [
+      "a misspelt `values`",
+      one({ valuez: {} }),
+      [`valuez: is not known: the nearest name is values, and what can be set is ${ofOne}`],
+    ],
+    ["a name like no other", one({ xyz: 1 }), [`xyz: is not known: what can be set is ${ofOne}`]],
+    [
+      "an argument of the agent beside it",
+      one({ metricsPort: 9810 }),
+      [`metricsPort: is not known: the nearest name is agent.metricsPort, and what can be set is ${ofOne}`],
+    ],
+    [
+      "an argument of an address beside the list",
+      several({ addresses: [{ ipAddress: "169.254.210.210", selector: "a=b" }], selector: "a=b" }),
+      [
+        "selector: is not known: the nearest name is addresses[0].selector, and what can be set is addresses, agent, skipAwait, values",
+      ],
+    ],
+    [
+      "no arguments for one address",
+      () => make(MagicIpAddress, "a"),
+      ['ipAddress: is missing: write "169.254.210.210"', 'selector: is missing: write "app=dd-agent"'],
+    ],
+    ["no arguments for several", several(), [`addresses: is missing: write [${anAddress}]`]],
+    [
+      "addresses that are undefined",
+      several({ addresses: undefined }),
+      [`addresses: is missing: write [${anAddress}]`],
+    ],
+    [
+      "addresses that are null",
+      several({ addresses: null }),
+      [`addresses: is missing: write [${anAddress}]`],
+    ],
+    [
+      "a text in place of the list",
+      several({ addresses: "169.254.210.210" }),
+      [`addresses: "169.254.210.210" is not a list: write [${anAddress}]`],
+    ],
+    [
+      "null in the list",
+      several({ addresses: [null] }),
+      [`addresses[0]: null is not an object: write ${anAddress}`],
+    ],
+    [
+      "a text in place of the arguments",
+      several("x"),
+      ['args: "x" is not an object: write { addresses: […] }'],
+    ],
+    [
+      "the same for one address",
+      () => make(MagicIpAddress, "a", "x"),
+      ['args: "x" is not an object: write { ipAddress: …, selector: … }'],
+    ],
+    [
+      "an Output in place of the arguments",
+      several(pulumi.output({ addresses: [] })),
+      ["args: are an Output or a promise: write an object, each field of which may be one"],
+    ],
+    [
+      "no name",
+      () => make(MagicIpAddress, undefined, { ipAddress: "169.254.210.210", selector: "app=dd-agent" }),
+      ['name: is missing: write the name of the DaemonSet, as "dd-agent"'],
+    ],
+    [
+      "true for a number of nodes",
+      one({ agent: { updateStrategy: { maxUnavailable: true } } }),
+      ['agent.updateStrategy.maxUnavailable: true is not a string or number: write "10%"'],
+    ],
+    [
+      "no nodes at a time, as a number",
+      one({ agent: { updateStrategy: { maxUnavailable: 0 } } }),
+      [
+        "agent.updateStrategy.maxUnavailable: 0 is no number of nodes: write one, from 1, or a share of them, as 10%",
+      ],
+    ],
+    [
+      "Alibaba's metadata service",
+      one({ ipAddress: "100.100.100.200" }),
+      [
+        "ipAddress: 100.100.100.200 is reserved for Alibaba Cloud's instance metadata service: choose another, as 169.254.210.210",
+      ],
+    ],
+    [
+      "what Helm alone used to render: the metadata service, loopback, no address, multicast",
+      several({
+        addresses: ["169.254.169.254", "127.0.0.1", "0.0.0.0", "224.0.0.1"].map((ipAddress) => ({
+          ...{ ipAddress, selector: "a=b" },
+        })),
+      }),
+      [
+        "addresses[0].ipAddress: 169.254.169.254 is reserved for the cloud's instance metadata service: choose another, as 169.254.210.210",
+        "addresses[1].ipAddress: 127.0.0.1 is reserved for loopback: every pod has its own: choose another, as 169.254.210.210",
+        'addresses[2].ipAddress: 0.0.0.0 is reserved for "this network": choose another, as 169.254.210.210',
+        "addresses[3].ipAddress: 224.0.0.1 is reserved for multicast: choose another, as 169.254.210.210",
+      ],
+    ],
+    [
+      "a selector that is not closed",
+      one({ selector: "app in x (" }),
+      [
+        'selector: has a part that is no requirement: "app in x (" (write key=value, key in (a,b), key or !key): write it as for kubectl -l, as app=dd-agent',
+      ],
+    ],
+  ])("%s", (_, program, expected) => {
+    const title = `cannot be installed, ${expected.length === 1 ? "one argument is" : `${expected.length} arguments are`} wrong:`;
+    expect(program).toThrow(pulumi.InputPropertiesError);
+    expect(program).toThrow([title, ...expected.map((fault) => `  ${fault}`)].join("\n"));
+  });
+
+  it("hides no other: an unknown field, a missing one and wrong values are told in one message (P3)", () => {
+    const address = { ipAddress: "1.2.3", selectr: "a=b", ports: [{ port: 0 }, { port: "1", prot: "UDP" }] };
+    const program = several({ addresses: [address, null], agent: { image: "UPPER", helthPort: 1 }, xyz: 1 });
+    const paths = (error: unknown) =>
+      (error as pulumi.InputPropertiesError).errors?.map(({ propertyPath }) => propertyPath);
+    let found: string[] | undefined;
+    try {
+      program();
+    } catch (error) {
+      found = paths(error);
+    }
+    expect(found).toEqual([
+      "addresses[0].ipAddress",
+      "addresses[0].ports[0].port",
+      "addresses[0].ports[1].port",
+      "addresses[0].ports[1].prot",
+      "addresses[0].selector",
+      "addresses[0].selectr",
+      "addresses[1]",
+      "agent.helthPort",
+      "agent.image",
+      "xyz",
+    ]);
+  });
+});
+
 describe("what is not known yet", () => {
   const unknown = new Promise<never>(() => {});
   const empty = "selector: is empty: it would select every pod: write it as for kubectl -l, as app=dd-agent";
@@ -360,6 +509,7 @@ describe("right arguments", () => {
     ["the longest name", {}, "a".repeat(53)],
     ["null for nothing", { namespace: null, agent: { image: null }, values: null }, "dd-agent"],
     ["one port number for TCP and UDP", { ports: [{ port: 53 }, { port: 53, protocol: "UDP" }] }, "dd-agent"],
+    ["a number of nodes at a time", { agent: { updateStrategy: { maxUnavailable: 5 } } }, "dd-agent"],
     ["no ports, for the whole IP", { ports: undefined }, "dd-agent"],
     ["an empty list of ports, for the whole IP", { ports: [] }, "dd-agent"],
     ["an IPv6 address", { ipAddress: "fd00:210::210" }, "dd-agent"],

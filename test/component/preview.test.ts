@@ -111,3 +111,39 @@ describe("what is not known at preview", () => {
     );
   });
 });
+
+describe("what is doubtful and no fault", () => {
+  const warn = vi.spyOn(pulumi.log, "warn").mockResolvedValue();
+  const warnings = () => warn.mock.calls.map(([text]) => text);
+
+  it("is told with its path: public addresses, and usual ones of Services (P4)", async () => {
+    install("public", { ipAddress: "8.8.8.8" });
+    new MagicIpAddresses("services", { addresses: [minimal, { ...minimal, ipAddress: "10.96.3.4" }] });
+    await Promise.all([chartOf(resources, "public"), chartOf(resources, "services")]);
+    expect(warnings()).toEqual([
+      "ipAddress: 8.8.8.8 is a public address, and no pod reaches the host on the internet any more that has it: choose a link-local or unique local address, as 169.254.210.210 or fd00:210::210",
+      "addresses[1].ipAddress: 10.96.3.4 lies in the usual range of Services, 10.96.0.0/12 of kubeadm and kind, and a Service may get it: choose a link-local or unique local address, as 169.254.210.210 or fd00:210::210",
+    ]);
+  });
+
+  it("is told without a secret", async () => {
+    warn.mockClear();
+    install("secret", { ipAddress: pulumi.secret("8.8.4.4") });
+    await chartOf(resources, "secret");
+    expect(warnings()).toEqual([expect.stringMatching(/^ipAddress: \[secret\] is a public address/)]);
+  });
+});
+
+describe("without an engine", () => {
+  it("one debug line says that components are not compared", async () => {
+    const debug = vi.spyOn(pulumi.log, "debug").mockResolvedValue();
+    vi.resetModules();
+    const fresh = await import("../../index.ts");
+    new fresh.MagicIpAddress("one", minimal);
+    new fresh.MagicIpAddress("two", minimal);
+    const lines = debug.mock.calls.map(([text]) => text).filter((text) => text.includes("not compared"));
+    expect(lines).toEqual([
+      "There is no Pulumi engine, as in unit tests with mocks: components are not compared with each other, nor with the stack's state",
+    ]);
+  });
+});

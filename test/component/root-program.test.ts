@@ -40,6 +40,19 @@ describe("the program that Pulumi.yaml at the root names, run by Pulumi's Node.j
     expect(ofComponent).toMatchObject(outputs);
   });
 
+  it("says in a debug line that an engine does not tell what the stack had before, and goes on", async () => {
+    const { logs, exitCode } = await runProgram(program);
+    expect(exitCode).toBe(0);
+    expect(logs.filter(({ message }) => /^The stack's state/.test(message))).toEqual([
+      {
+        severity: 0,
+        message: expect.stringContaining(
+          "The stack's state cannot be read, so it is not known whether an installation is renamed: ",
+        ),
+      },
+    ]);
+  });
+
   it("does what the configuration says", async () => {
     const run = await runProgram(program, {
       ipAddress: "10.1.2.3",

@@ -98,6 +98,7 @@ describe("the chart's values", () => {
 
   it.each([
     [{ maxUnavailable: "2" }, { rollingUpdate: { maxUnavailable: 2 } }],
+    [{ maxUnavailable: 2 }, { rollingUpdate: { maxUnavailable: 2 } }],
     [{ maxUnavailable: "25%" }, { rollingUpdate: { maxUnavailable: "25%" } }],
     [
       { type: "RollingUpdate" as const, maxUnavailable: "2" },

@@ -130,11 +130,19 @@ describe("an installation that was refused", () => {
     }
   });
 
-  it("takes what is given up once it was missing in looks 5 s apart", async () => {
+  it("takes at its next look what is given up: only the other's rules are gone (S9)", async () => {
     const [zzz, aaa] = [holder(), refused()];
     await zzz.looks(0);
     expect(await aaa.looks(0)).toEqual([81]);
     await zzz.backend.remove("zzz");
+    expect(await aaa.looks(0.1)).toEqual([80, 81]);
+  });
+
+  it("takes what a flush took along once it was missing in looks 5 s apart", async () => {
+    const [zzz, aaa] = [holder(), refused()];
+    await zzz.looks(0);
+    expect(await aaa.looks(0)).toEqual([81]);
+    await run("nft", ["flush", "ruleset"]);
     expect(await aaa.looks(4)).toEqual([81]);
     expect(await aaa.looks(8)).toEqual([81]);
     expect(await aaa.looks(9)).toEqual([80, 81]);

@@ -225,6 +225,17 @@ describe("an address that somebody has already", () => {
     ]);
   });
 
+  it("is found in OVN-Kubernetes' masquerade subnet, by the bridge that has an address of it (P4)", async () => {
+    const inside = "169.254.10.10";
+    await sh(
+      "ip link add breth0 type bridge; ip link set breth0 up; ip address add 169.254.0.2/17 dev breth0",
+    );
+    expect(await found(wanted({}, inside))).toMatchObject([
+      { code: "ADDRESS_OF_OVN_KUBERNETES", severity: "fail" },
+    ]);
+    expect(await found()).toEqual([]);
+  });
+
   it("of IPv6 is found with its interface", async () => {
     await sh(`ip address add ${magicIp6}/128 dev uplink nodad`);
     const [finding] = await found(wanted({}, magicIp6));

@@ -5,6 +5,7 @@ import { Provider } from "@pulumi/kubernetes/provider.js";
 import * as pulumi from "@pulumi/pulumi";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MagicIpAddress, type MagicIpAddressArgs } from "../../index.ts";
+import { until } from "../cluster/patience.ts";
 import { ControlPlane } from "../continuity/control-plane.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";
 import type { Step } from "./outcome.ts";
@@ -76,6 +77,19 @@ describe("a preview by the real engine, of a cluster that cannot be reached", ()
     );
   });
 
+  it("tells no secret of an argument that is wrong (S10)", async () => {
+    program = () =>
+      install({
+        ipAddress: pulumi.secret("10.11.12"),
+        agent: { image: pulumi.secret("Pass:word:1"), allowedCidrs: [pulumi.secret("10.0.0.0")] },
+      });
+    const message = await stack.preview().catch((error: Error) => error.message);
+    expect(message).toContain("ipAddress: [secret] is wrong, and not shown");
+    expect(message).toContain("agent.allowedCidrs[0]: [secret] is wrong");
+    expect(message).toContain("agent.image: [secret] is wrong");
+    expect(message).not.toMatch(/10\.11\.12|Pass|10\.0\.0\.0/);
+  });
+
   it("ends where two components claim the same, unless they may do so in different clusters", async () => {
     program = () => {
       install({}, "a");
@@ -143,17 +157,77 @@ describe("a stack on a real API server", () => {
     expect(inWords((await stack.preview()).steps)).toEqual(["create Group"]);
   });
 
-  it("hands transforms, provider and protection on to every object, and is not changed by a second up", async () => {
+  const waiting = (name: string, [namespace, old]: [string, string]) =>
+    `warning: MagicIpAddress "${name}" does not wait for its agents in this update: they are ready when the DaemonSet ${namespace}/${old}, which is no more in the program and has the same IP, is deleted at the end. The next update waits`;
+
+  it("says that it does not wait where only the agent's namespace is another (S9)", async () => {
+    program = () => install({ agent: { namespace: "kube-system" } });
+    expect((await stack.preview()).diagnostics).toBe(waiting("dd-agent", ["there", "dd-agent"]));
+    program = () => install({ ipAddress: "169.254.210.211", agent: { namespace: "kube-system" } });
+    expect((await stack.preview()).diagnostics).toBe("");
+  });
+
+  it("is finished where a component gets another name, and waits for agents again in the next update (S9)", async () => {
+    program = () => install({ agent: { namespace: "there" } }, "renamed");
+    const { diagnostics } = await collectGarbage(["there", "default"], stack.up());
+    expect(diagnostics).toBe(waiting("renamed", ["there", "dd-agent"]));
+    expect((await daemonSet("there", "renamed")).metadata.annotations).toMatchObject({
+      "pulumi.com/skipAwait": "true",
+    });
+    const next = await stack.preview();
+    expect(next.diagnostics).toBe("");
+    expect(inWords(next.steps)).toContain("update DaemonSet");
+    program = () => install(both, "renamed");
+    expect(inWords((await stack.preview()).steps)).not.toContain("update DaemonSet");
+  }, 180_000);
+
+  /** Does what a cluster's garbage collector does for what is deleted, and of which there is none here, until the work is done. */
+  async function collectGarbage<T>(namespaces: string[], work: Promise<T>): Promise<T> {
+    const groups = [
+      "/api/v1",
+      "/apis/apps/v1",
+      "/apis/coordination.k8s.io/v1",
+      "/apis/rbac.authorization.k8s.io/v1",
+    ];
+    const kinds = [["configmaps", "serviceaccounts"], ["daemonsets"], ["leases"], ["roles", "rolebindings"]];
+    const lists = namespaces.flatMap((namespace) =>
+      groups.flatMap((group, index) =>
+        (kinds[index] ?? []).map((kind) => `${group}/namespaces/${namespace}/${kind}`),
+      ),
+    );
+    let isDone = false;
+    const done = work.finally(() => (isDone = true));
+    const look = async () => {
+      for (const list of lists) {
+        const { items } = await plane.send<{ items: { metadata: Deleted }[] }>("GET", list);
+        for (const { metadata } of items) {
+          if (metadata.deletionTimestamp !== undefined)
+            await plane.send("PATCH", `${list}/${metadata.name}`, { metadata: { finalizers: null } });
+        }
+      }
+      return isDone;
+    };
+    await until({ what: "the update", seconds: 150 }, look);
+    return done;
+  }
+
+  interface Deleted {
+    name: string;
+    deletionTimestamp?: string;
+  }
+
+  it("hands transforms, provider, protection and timeouts on to every object, and is not changed by a second up", async () => {
     const transform: pulumi.ResourceTransform = ({ type, props, opts }) =>
       type === "kubernetes:apps/v1:DaemonSet"
         ? { props: { ...props, metadata: { ...props.metadata, labels: { team: "a" } } }, opts }
         : undefined;
     program = () => {
-      install(both);
+      install(both, "renamed");
       const provider = new Provider("mine", {});
       const agent = { namespace: "own", createNamespace: true };
       const args = { ipAddress: "169.254.210.211", skipAwait: true, agent };
-      install(args, "second", { provider, protect: true, transforms: [transform] });
+      const customTimeouts = { create: "20m", delete: "1m" };
+      install(args, "second", { provider, protect: true, transforms: [transform], customTimeouts });
     };
     await stack.up();
     expect((await daemonSet("own", "second")).metadata.labels).toEqual({ team: "a" });
@@ -164,10 +238,11 @@ describe("a stack on a real API server", () => {
       ({ urn, type }) => /^kubernetes:(?!helm)/.test(type) && urn.includes("second"),
     );
     expect(objects.length).toBeGreaterThan(5);
-    for (const { urn, protect, provider } of objects) {
-      expect({ urn, protect, provider }).toEqual({
+    for (const { urn, protect, provider, customTimeouts } of objects) {
+      expect({ urn, protect, provider, customTimeouts }).toEqual({
         urn,
         protect: true,
+        customTimeouts: { create: 1200, delete: 60 },
         provider: expect.stringContaining("::mine::"),
       });
     }

@@ -47,6 +47,8 @@ export interface StateResource {
   urn: string;
   type: string;
   protect?: boolean;
+  /** In seconds. */
+  customTimeouts?: { create?: number; update?: number; delete?: number };
   /** The provider's URN and id. */
   provider?: string;
   inputs?: Record<string, unknown>;

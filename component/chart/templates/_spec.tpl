@@ -135,6 +135,21 @@ addresses as their first and last one in hexadecimal.
    "owner": "Talos' host DNS"
   },
   {
+   "first": "a9fe2a2a",
+   "last": "a9fe2a2a",
+   "owner": "Scaleway's instance metadata service"
+  },
+  {
+   "first": "a9fe0017",
+   "last": "a9fe0017",
+   "owner": "Tencent Cloud's instance metadata service"
+  },
+  {
+   "first": "646464c8",
+   "last": "646464c8",
+   "owner": "Alibaba Cloud's instance metadata service"
+  },
+  {
    "first": "a83f8110",
    "last": "a83f8110",
    "owner": "Azure's platform service"
@@ -148,11 +163,6 @@ addresses as their first and last one in hexadecimal.
    "first": "a9feff00",
    "last": "a9feffff",
    "owner": "RFC 3927 (the last /24 of link-local)"
-  },
-  {
-   "first": "a9fe0000",
-   "last": "a9fe7fff",
-   "owner": "OVN-Kubernetes' masquerade subnet"
   },
   {
    "first": "7f000000",
@@ -198,6 +208,21 @@ addresses as their first and last one in hexadecimal.
    "first": "fd2000ce000000000000000000000254",
    "last": "fd2000ce000000000000000000000254",
    "owner": "Google Cloud's instance metadata server"
+  },
+  {
+   "first": "fd0000c10000000000000000a9fea9fe",
+   "last": "fd0000c10000000000000000a9fea9fe",
+   "owner": "Oracle Cloud's instance metadata service"
+  },
+  {
+   "first": "fd00a9fea9fe00000000000000000001",
+   "last": "fd00a9fea9fe00000000000000000001",
+   "owner": "Akamai's instance metadata service"
+  },
+  {
+   "first": "fd000042000000000000000000000042",
+   "last": "fd000042000000000000000000000042",
+   "owner": "Scaleway's instance metadata service"
   },
   {
    "first": "00000000000000000000000000000000",

@@ -1,0 +1,85 @@
+import * as pulumi from "@pulumi/pulumi";
+import { installationShape } from "./installationShape";
+import { at, isPending, isRecord, type Shape } from "./shape";
+import type { Fault } from "./spec/fault";
+import { canonicalIp } from "./spec/ip";
+import { overlaps } from "./spec/path";
+
+/** What of an installation's arguments no message may show. */
+export interface Secrets {
+  paths: string[];
+  /** Every text and number at those paths, the longest first. */
+  texts: string[];
+}
+
+export const noSecrets: Secrets = { paths: [], texts: [] };
+
+/** What stands where a secret would. */
+const veil = "[secret]";
+
+/**
+ * Finds the secrets among the arguments, before Pulumi joins them to one Output that can only say that there is one. An Output
+ * that holds a secret is one as a whole. `known` are the same arguments with their values.
+ */
+export async function secretsIn(args: unknown, known: unknown): Promise<Secrets> {
+  const found = await search(args, known, "");
+  const texts = found.flatMap(({ value }) => textsIn(value)).flatMap((text) => [text, canonicalIp(text)]);
+  return {
+    paths: found.map(({ path }) => path),
+    texts: [...new Set(texts)].filter((text) => text !== "").sort((a, b) => b.length - a.length),
+  };
+}
+
+/** The fault as it may be shown: of a secret it names the path and a value that would be right. */
+export function veiled({ path, reason }: Fault, secrets: Secrets): Fault {
+  if (!secrets.paths.some((secret) => overlaps(secret, path))) return withoutTexts({ path, reason }, secrets);
+  const example = exampleAt(path);
+  return {
+    path,
+    reason: `${veil} is wrong, and not shown${example === undefined ? "" : `: write one like ${example}`}`,
+  };
+}
+
+/** The fault with every text of a secret replaced, wherever it stands in the reason. */
+export function withoutTexts({ path, reason }: Fault, { texts }: Secrets): Fault {
+  return { path, reason: texts.reduce(replaced, reason) };
+}
+
+interface Place {
+  path: string;
+  value: unknown;
+}
+
+async function search(arg: unknown, value: unknown, path: string): Promise<Place[]> {
+  if (pulumi.Output.isInstance(arg)) return (await pulumi.isSecret(arg)) ? [{ path, value }] : [];
+  if (isPending(arg)) return search(await arg, value, path);
+  if (typeof arg !== "object" || arg === null || pulumi.Resource.isInstance(arg)) return [];
+  const inner = (key: string) =>
+    isRecord(value) || Array.isArray(value) ? Reflect.get(value, key) : undefined;
+  const places = Object.entries(arg).map(([key, part]) =>
+    search(part, inner(key), Array.isArray(arg) ? `${path}[${key}]` : at(path, key)),
+  );
+  return (await Promise.all(places)).flat();
+}
+
+function textsIn(value: unknown): string[] {
+  if (typeof value === "string" || typeof value === "number") return [String(value)];
+  return typeof value === "object" && value !== null ? Object.values(value).flatMap(textsIn) : [];
+}
+
+/** A short text is replaced where it stands alone only: as a part of other words it tells nothing. */
+function replaced(reason: string, text: string): string {
+  if (text.length > 3) return reason.replaceAll(text, veil);
+  const escaped = text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+  return reason.replace(new RegExp(`(?<![\\w.])${escaped}(?![\\w.])`, "g"), veil);
+}
+
+/** The example that the shape of the arguments has for what stands at the path. */
+function exampleAt(path: string): string | undefined {
+  const keys = path.match(/[^.[\]]+/g) ?? [];
+  const shape = keys.reduce<Shape | undefined>((outer, key) => {
+    if (outer?.is === "object") return outer.fields[key];
+    return outer?.is === "list" || outer?.is === "map" ? outer.of : undefined;
+  }, installationShape);
+  return shape?.example;
+}

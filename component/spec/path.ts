@@ -1,0 +1,9 @@
+/** Whether one path of properties is the other or a part of it, as `addresses[0]` and `addresses[0].ports`. */
+export function overlaps(a: string, b: string): boolean {
+  return isWithin(a, b) || isWithin(b, a);
+}
+
+/** Whether the first path is the second or a part of it; all paths are within the empty one. */
+export function isWithin(inner: string, outer: string): boolean {
+  return outer === "" || inner === outer || inner.startsWith(`${outer}.`) || inner.startsWith(`${outer}[`);
+}

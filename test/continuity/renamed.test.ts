@@ -1,0 +1,62 @@
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { magicIp, pause, ready, Stage, takes } from "./stage.ts";
+
+const daemonSets = "/apis/apps/v1/namespaces/stage/daemonsets";
+const leases = "/apis/coordination.k8s.io/v1/namespaces/stage/leases";
+
+let stage: Stage;
+beforeAll(async () => {
+  stage = await Stage.create();
+  await stage.node.addPod("client");
+});
+afterAll(() => stage?.remove());
+
+/** Calls every 100 ms, whatever becomes of the calls before, until it is told to end. */
+function calling(): { end(): Promise<{ ok: boolean }[]> } {
+  const calls: Promise<{ ok: boolean }>[] = [];
+  const timer = setInterval(() => {
+    const call = stage.node.call("client", "tcp", magicIp, 80);
+    calls.push(
+      call.then(
+        ({ pod }) => ({ ok: pod === "a" }),
+        () => ({ ok: false }),
+      ),
+    );
+  }, 100);
+  return {
+    end: () => {
+      clearInterval(timer);
+      return Promise.all(calls);
+    },
+  };
+}
+
+it("an installation of another name takes over when the old one goes, while clients call (S9)", async () => {
+  const a = await stage.host("a");
+  await stage.addPod("a", { ips: [a] });
+  await stage.daemonSet(true);
+  await stage.plane.send("POST", leases, { metadata: { name: "stage" }, spec: { holderIdentity: "agent" } });
+  const env = { POD_NAMESPACE: "stage", DAEMONSET_NAME: "agent", INSTALLATION_NAME: "stage" };
+  const old = await stage.startAgent({}, { env });
+  await ready(old);
+
+  // What Pulumi does of a component that has another name: the new agents come first.
+  const renamed = await stage.startAgent({ instance: "renamed" }, { healthPort: 61001 });
+  await takes("the conflict", 30, async () =>
+    (await renamed.readiness())?.problems.some(({ code }) => code === "CONFLICT"),
+  );
+  expect((await renamed.readiness())?.ready).toBe(false);
+
+  const calls = calling();
+  await pause(3_000);
+  await stage.plane.send("DELETE", `${daemonSets}/agent`);
+  await stage.plane.send("DELETE", `${leases}/stage`);
+  await old.stop();
+  await ready(renamed, true, 60);
+  await pause(3_000);
+  const all = await calls.end();
+  expect(old.log.at(-1)?.msg).toMatch(/the installation is removed/);
+  expect(all.length).toBeGreaterThan(50);
+  // Mostly none: a hint makes the new agent look at once. Without it the next look is 4 s away, and calls are 100 ms apart.
+  expect(all.filter(({ ok }) => !ok).length).toBeLessThan(45);
+}, 180_000);
