@@ -5,12 +5,12 @@ import type { Ip } from "./ip";
  * What of IPv4's unicast addresses is not globally reachable, and of IPv6 the block that is, without its exceptions. Sources: the
  * IANA registries of special-purpose addresses (RFC 6890 and its updates), RFC 4291 §2.4 and RFC 9637 (3fff::/20).
  */
-const notPublic = [
+export const notPublic = [
   ...["10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24"],
   ...["192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"],
   ...["2001::/23", "2001:db8::/32", "3fff::/20"],
 ].flatMap(blocks);
-const globalIpv6 = ["2000::/3"].flatMap(blocks);
+export const globalIpv6 = ["2000::/3"].flatMap(blocks);
 
 /** Whether the address, which may be a magic IP, may be a host's on the internet. */
 export function isPublic(ip: Ip): boolean {

@@ -20,11 +20,15 @@ const usual: { range: string; of: string }[] = [
   { range: "2001:cafe:43::/112", of: "k3s and RKE2" },
 ];
 
-const blocks = usual.map(({ range, of }) => ({ block: parseCidr(range), text: `${range} of ${of}` }));
+/** The same as blocks, each with a text for messages. */
+export const usualBlocks = usual.map(({ range, of }) => ({
+  block: parseCidr(range),
+  text: `${range} of ${of}`,
+}));
 
 /** A usual range of Services that the address lies in, and whose it is: `10.96.0.0/12 of kubeadm and kind`. */
 export function usualServices(ip: Ip): string | undefined {
-  return blocks.find(({ block }) => block !== undefined && cidrContains(block, ip))?.text;
+  return usualBlocks.find(({ block }) => block !== undefined && cidrContains(block, ip))?.text;
 }
 
 /** A range for Services has at most so many bits beside its prefix (kube-apiserver's `maxCIDRBits`). */

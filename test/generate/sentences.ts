@@ -1,4 +1,5 @@
 import { ConfigError, parseConfig } from "../../agent/config.ts";
+import { doubts } from "../../component/doubts.ts";
 import { argumentFaults } from "../../component/faults.ts";
 
 // What the chart's templates say of wrong values, in the words of the agent and of the component: each sentence is taken
@@ -107,6 +108,10 @@ function claimProbes(): Record<string, Probe> {
 
 function otherProbes(): Record<string, Probe> {
   const setting = (settings: object, ...words: string[]) => ({ faults: ofAddress({}, settings), words });
+  const doubt = (ipAddress: string, ...words: string[]) => ({
+    faults: doubts({ addresses: [{ ipAddress }] }),
+    words: [ipAddress, ...words],
+  });
   const agent = (settings: object, ...words: string[]) => ({ faults: ofArguments(settings), words });
   return {
     addresses: { faults: ofConfig({ addresses: [] }) },
@@ -120,6 +125,8 @@ function otherProbes(): Record<string, Probe> {
     metricsPort: setting({ metricsPort: 61500, healthPort: 61500 }, "61500"),
     backend: setting({ backend: "wrong" }, "wrong"),
     masquerade: setting({ masquerade: "wrong" }, "wrong"),
+    publicAddress: doubt("8.8.8.8"),
+    addressOfServices: doubt("10.96.0.1", "10.96.0.0/12 of kubeadm and kind"),
     image: agent({ image: "wrong:" }, '"wrong:"'),
     pullPolicy: agent({ imagePullPolicy: "wrong" }, "wrong"),
     updateStrategy: agent({ updateStrategy: { type: "wrong" } }, "wrong"),

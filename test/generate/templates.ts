@@ -1,9 +1,12 @@
 import { configShape } from "../../agent/schema.ts";
 import { ImagePullPolicy, UpdateStrategyType } from "../../component/agent.ts";
 import { Protocol, WhenNoTarget } from "../../component/spec/address.ts";
+import type { Cidr } from "../../component/spec/cidr.ts";
 import { namespacePattern, portNameLength, portNamePattern } from "../../component/spec/patterns.ts";
+import { globalIpv6, notPublic } from "../../component/spec/public.ts";
 import { reservations } from "../../component/spec/reserved.ts";
 import { dnsSubdomainPattern, labelPattern } from "../../component/spec/selector.ts";
+import { usualBlocks } from "../../component/spec/services.ts";
 import { sentences } from "./sentences.ts";
 import { explainedValues } from "./values-comments.ts";
 
@@ -12,7 +15,7 @@ export function specTemplate(): string {
   return jsonTemplate(
     "spec",
     "What component/spec and agent/config.ts know of right values: the sentences, the words, the patterns, and the reserved\naddresses as their first and last one in hexadecimal.",
-    { sentences: sentences(), words: words(), patterns: patterns(), reservations: reserved() },
+    { sentences: sentences(), words: words(), patterns: patterns(), reservations: reserved(), ...doubtful() },
   );
 }
 
@@ -52,11 +55,21 @@ function patterns(): Record<string, string | number> {
   };
 }
 
-function reserved(): { first: string; last: string; owner: string }[] {
-  return reservations.map(({ block: { family, first, last }, owner }) => {
-    const hex = (value: bigint) => value.toString(16).padStart(family === "ipv4" ? 8 : 32, "0");
-    return { first: hex(first), last: hex(last), owner };
-  });
+function reserved(): object[] {
+  return reservations.map(({ block, owner }) => ({ ...ends(block), owner }));
+}
+
+/** Blocks whose addresses are let in with a warning. */
+function doubtful(): Record<string, object[]> {
+  const usual = usualBlocks.flatMap(({ block, text }) =>
+    block === undefined ? [] : [{ ...ends(block), text }],
+  );
+  return { notPublic: notPublic.map(ends), globalIpv6: globalIpv6.map(ends), usualServices: usual };
+}
+
+function ends({ family, first, last }: Cidr): { first: string; last: string } {
+  const hex = (value: bigint) => value.toString(16).padStart(family === "ipv4" ? 8 : 32, "0");
+  return { first: hex(first), last: hex(last) };
 }
 
 function jsonTemplate(name: string, comment: string, value: object): string {

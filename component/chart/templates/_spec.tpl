@@ -41,6 +41,8 @@ addresses as their first and last one in hexadecimal.
   "metricsPort": "⟦1⟧ is the healthPort: choose another",
   "backend": "\"⟦1⟧\" is not known: write auto, nftables or iptables",
   "masquerade": "\"⟦1⟧\" is not known: write auto or always",
+  "publicAddress": "⟦1⟧ is a public address, and no pod reaches the host on the internet any more that has it: choose a link-local or unique local address, as 169.254.210.210 or fd00:210::210",
+  "addressOfServices": "⟦1⟧ lies in the usual range of Services, ⟦2⟧, and a Service may get it: choose a link-local or unique local address, as 169.254.210.210 or fd00:210::210",
   "image": "⟦1⟧ is no image: write repository[:tag][@sha256:digest], as magic-ip-address-agent:0.1.0",
   "pullPolicy": "\"⟦1⟧\" is no pull policy: write Always, IfNotPresent or Never",
   "updateStrategy": "\"⟦1⟧\" is no update strategy: write RollingUpdate or OnDelete",
@@ -268,6 +270,123 @@ addresses as their first and last one in hexadecimal.
    "first": "ff000000000000000000000000000000",
    "last": "ffffffffffffffffffffffffffffffff",
    "owner": "multicast"
+  }
+ ],
+ "notPublic": [
+  {
+   "first": "0a000000",
+   "last": "0affffff"
+  },
+  {
+   "first": "64400000",
+   "last": "647fffff"
+  },
+  {
+   "first": "a9fe0000",
+   "last": "a9feffff"
+  },
+  {
+   "first": "ac100000",
+   "last": "ac1fffff"
+  },
+  {
+   "first": "c0000000",
+   "last": "c00000ff"
+  },
+  {
+   "first": "c0000200",
+   "last": "c00002ff"
+  },
+  {
+   "first": "c0a80000",
+   "last": "c0a8ffff"
+  },
+  {
+   "first": "c6120000",
+   "last": "c613ffff"
+  },
+  {
+   "first": "c6336400",
+   "last": "c63364ff"
+  },
+  {
+   "first": "cb007100",
+   "last": "cb0071ff"
+  },
+  {
+   "first": "20010000000000000000000000000000",
+   "last": "200101ffffffffffffffffffffffffff"
+  },
+  {
+   "first": "20010db8000000000000000000000000",
+   "last": "20010db8ffffffffffffffffffffffff"
+  },
+  {
+   "first": "3fff0000000000000000000000000000",
+   "last": "3fff0fffffffffffffffffffffffffff"
+  }
+ ],
+ "globalIpv6": [
+  {
+   "first": "20000000000000000000000000000000",
+   "last": "3fffffffffffffffffffffffffffffff"
+  }
+ ],
+ "usualServices": [
+  {
+   "first": "0a600000",
+   "last": "0a6fffff",
+   "text": "10.96.0.0/12 of kubeadm and kind"
+  },
+  {
+   "first": "0a2b0000",
+   "last": "0a2bffff",
+   "text": "10.43.0.0/16 of k3s and RKE2"
+  },
+  {
+   "first": "0a640000",
+   "last": "0a64ffff",
+   "text": "10.100.0.0/16 of EKS"
+  },
+  {
+   "first": "ac140000",
+   "last": "ac14ffff",
+   "text": "172.20.0.0/16 of EKS"
+  },
+  {
+   "first": "0a000000",
+   "last": "0a00ffff",
+   "text": "10.0.0.0/16 of AKS"
+  },
+  {
+   "first": "2276e000",
+   "last": "2276efff",
+   "text": "34.118.224.0/20 of GKE"
+  },
+  {
+   "first": "ac1e0000",
+   "last": "ac1effff",
+   "text": "172.30.0.0/16 of OpenShift"
+  },
+  {
+   "first": "0ae90000",
+   "last": "0ae93fff",
+   "text": "10.233.0.0/18 of kubespray"
+  },
+  {
+   "first": "0a98b700",
+   "last": "0a98b7ff",
+   "text": "10.152.183.0/24 of MicroK8s"
+  },
+  {
+   "first": "fd000010009600000000000000000000",
+   "last": "fd00001000960000000000000000ffff",
+   "text": "fd00:10:96::/112 of kind"
+  },
+  {
+   "first": "2001cafe004300000000000000000000",
+   "last": "2001cafe00430000000000000000ffff",
+   "text": "2001:cafe:43::/112 of k3s and RKE2"
   }
  ]
 }
