@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { until } from "../cluster/patience.ts";
 import { ControlPlane } from "../continuity/control-plane.ts";
 import { helmPath, kubectlPath } from "../support/tools.ts";
-import { chart, oneAddress } from "./render.ts";
+import { chart, oneAddress, renderText } from "./render.ts";
 
 const account = "system:serviceaccount:kube-system:mip-magic-ip-address";
 /** What Kubernetes puts into a pod's token. */
@@ -48,9 +48,9 @@ async function helm(command: string, values: object = {}, words: string[] = []):
   return failed ? stderr : "";
 }
 
-async function kubectl(words: string[], reject = true): Promise<string> {
+async function kubectl(words: string[], input = ""): Promise<string> {
   const kubeconfig = `--kubeconfig=${join(plane.directory, "kubeconfig")}`;
-  const { stdout } = await execa(await kubectlPath(), [kubeconfig, ...words], { reject });
+  const { stdout } = await execa(await kubectlPath(), [kubeconfig, ...words], { input });
   return stdout;
 }
 
@@ -133,6 +133,16 @@ describe("the right on nodes that startupTaint gives", () => {
     expect(found).toContainEqual({ right: true, limited: true });
     expect(found.at(-1)).toEqual({ right: false, limited: false });
     expect(found).not.toContainEqual(unlimited);
+  });
+
+  it("comes in this order with kubectl apply", async () => {
+    const start = await now();
+    const manifests = await renderText({ values: oneAddress({}, { startupTaint: true }) });
+    await kubectl(["apply", "-f", "-"], manifests);
+    const found = states(await changesSince(start));
+    expect(found.at(-1)).toEqual({ right: true, limited: true });
+    expect(found).not.toContainEqual(unlimited);
+    await kubectl(["delete", "--wait=false", "-f", "-"], manifests);
   });
 
   it("is in force for at most seconds before its limit is: the API server reads policies once a second", async () => {
