@@ -59,6 +59,24 @@ it("a strict reverse path filter drops it, but from a pod of the target's own br
   expect(await scene.node.sightings("old")).toEqual([`${bridgeIps[0]} udp`]);
 });
 
+it("a pod of the target's bridge that takes the target's IP by ARP gets its calls, straight and by the magic IP", async () => {
+  await scene.sync([scene.old]);
+  const [ip = ""] = scene.old.ips;
+  const calls = async () => {
+    const straight = await scene.node.call("routed-client", "tcp", ip, 8080);
+    const through = await scene.node.call("routed-client", "tcp", magicIps.IPv4, 80);
+    return [straight.uid, through.uid];
+  };
+  expect(await calls()).toEqual(["uid-old", "uid-old"]);
+  const young = (script: string) => scene.node.in("young", ["sh", "-ec", script]);
+  // The question for the gateway's MAC names the asker's, which the node then has for the target's IP.
+  await young(`sysctl -qw net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.all.arp_announce=0
+    ip address add ${ip} dev lo; ip neigh flush dev eth0; ping -q -c 1 -W 1 -I ${ip} ${bridgeIps[0]}`);
+  expect(await calls()).toEqual(["uid-young", "uid-young"]);
+  await young(`ip address del ${ip} dev lo`);
+  await scene.node.in("node", ["ip", "neigh", "flush", "dev", "cni0"]);
+});
+
 describe.each(families)("over %s", (family) => {
   async function answers(port: number) {
     const calls = clients.map((client) =>
