@@ -3,10 +3,10 @@ import type { Finding, Scope, Survey } from "./doctor.ts";
 import { interceptingFindings, policyFindings, untrackedFindings } from "./firewall.ts";
 import { reachFindings } from "./reach.ts";
 import {
-  bridgeFindings,
   conntrackTableFindings,
   forwardingFindings,
   hairpinFindings,
+  hiddenClientFindings,
   noRouteFindings,
 } from "./switches.ts";
 import { takenFindings } from "./taken.ts";
@@ -28,7 +28,7 @@ export const checks: Check[] = [
   { code: "CONNTRACK", fine: "conntrack can end stale flows", findings: conntrackFindings },
   { code: "CONNTRACK_TABLE", fine: "there is room for new connections", findings: conntrackTableFindings },
   { code: "FORWARDING", fine: "the node forwards packets", findings: forwardingFindings },
-  { code: "BRIDGE_NETFILTER", fine: "targets see each client's own address", findings: bridgeFindings },
+  { code: "BRIDGE_NETFILTER", fine: "targets see each client's own address", findings: hiddenClientFindings },
   { code: "HAIRPIN", fine: "a target can dial its own magic IP", findings: hairpinFindings },
   {
     code: "ROUTE",

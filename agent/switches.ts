@@ -75,8 +75,21 @@ function enumerated(names: string[]): string {
   return `${names.slice(0, shown).join(", ")}${more}`;
 }
 
-export function bridgeFindings(scope: Scope, { bridgeNetfilter }: Survey): Finding[] {
-  if (scope.masquerade === "always") return [];
+/** Where targets, and NetworkPolicies that are enforced at their interfaces, take clients for the node. */
+export function hiddenClientFindings(scope: Scope, survey: Survey): Finding[] {
+  if (scope.masquerade !== "always") return bridgeFindings(scope, survey);
+  return [
+    {
+      code: "CLIENTS_HIDDEN",
+      severity: "info",
+      message: `masquerade is always: targets see the node's address instead of the client's, and a NetworkPolicy that is enforced at the target's interface takes every client for the node`,
+      remedy:
+        "masquerade: auto, where it serves, hides no clients but those on the target's bridge where br_netfilter is off (SECURITY.md, NetworkPolicies)",
+    },
+  ];
+}
+
+function bridgeFindings(scope: Scope, { bridgeNetfilter }: Survey): Finding[] {
   const sysctls = [
     ...(bridgeNetfilter.ipv4 || ofFamily(scope, "ip").length === 0
       ? []
@@ -90,7 +103,7 @@ export function bridgeFindings(scope: Scope, { bridgeNetfilter }: Survey): Findi
     {
       code: "BRIDGE_NETFILTER_OFF",
       severity: "info",
-      message: `${sysctls.join(" and ")} is 0: where client and target are pods of one bridge, the target sees the bridge's address instead of the client's`,
+      message: `${sysctls.join(" and ")} is 0: where client and target are pods of one bridge, the target sees the bridge's address instead of the client's, and a NetworkPolicy that is enforced at the target's interface takes the client for the node`,
       remedy: `to keep the client's address: modprobe br_netfilter and sysctl -w ${sysctls.map((name) => `${name}=1`).join(" ")} on the node`,
     },
   ];

@@ -293,10 +293,18 @@ describe("the rights", () => {
       ...["default", "monitoring"].map((namespace) => [
         namespace,
         "mip-magic-ip-address.kube-system",
-        [{ apiGroups: [""], resources: ["pods"], verbs: ["get", "list", "watch"] }],
+        [{ apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"] }],
       ]),
     ]);
     expect(manifests.filter(({ kind }) => kind.startsWith("Cluster"))).toEqual([]);
+  });
+
+  it("have no events where they are not wanted", async () => {
+    const manifests = await render({ values: oneAddress({}, { rbac: { events: false } }) });
+    const resources = manifests.flatMap(({ rules }) => (rules as { resources: string[] }[]) ?? []);
+    expect(resources.flatMap((rule) => rule.resources).sort()).toEqual([
+      ...["daemonsets", "leases", "namespaces", "pods"],
+    ]);
   });
 
   it("go to the account that the pods run under", async () => {

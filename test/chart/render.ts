@@ -67,7 +67,13 @@ export async function renderTests(release: Release): Promise<Manifest[]> {
 }
 
 async function renderAll(release: Release): Promise<Manifest[]> {
-  return parseAllDocuments(await renderText(release)).map((document) => document.toJS() as Manifest);
+  const documents = parseAllDocuments(await renderText(release));
+  return documents.flatMap((document) => itemsOf(document.toJS() as Manifest));
+}
+
+/** The objects of a List, which Helm, kubectl and Pulumi expand too; else the object itself. */
+function itemsOf(object: Manifest): Manifest[] {
+  return object.kind === "List" ? (object.items as Manifest[]) : [object];
 }
 
 /** What `helm install` tells the user at the end. */

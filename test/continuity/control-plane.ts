@@ -50,8 +50,26 @@ export class ControlPlane {
     return { host: "127.0.0.1", port: this.ports.api, ca, token: tokens.agent };
   }
 
-  /** One request as the administrator; returns the answer's object. @throws when it is no success */
-  async send<T = unknown>(method: string, path: string, object?: object): Promise<T> {
+  /** A kubeconfig of the administrator's. */
+  get kubeconfig(): string {
+    const { host, port, ca } = this.endpoint;
+    const name = "administrator";
+    const server = { server: `https://${host}:${port}`, "tls-server-name": "kubernetes" };
+    return JSON.stringify({
+      ...{ apiVersion: "v1", kind: "Config", "current-context": name },
+      clusters: [{ name, cluster: { ...server, "certificate-authority-data": ca.toString("base64") } }],
+      users: [{ name, user: { token: tokens.admin } }],
+      contexts: [{ name, context: { cluster: name, user: name } }],
+    });
+  }
+
+  /** One request as the administrator, or as whom its headers name; returns the answer's object. @throws when it is no success */
+  async send<T = unknown>(
+    method: string,
+    path: string,
+    object?: object,
+    others: Record<string, string> = {},
+  ): Promise<T> {
     const type = method === "PATCH" ? "application/merge-patch+json" : "application/json";
     const body = object === undefined ? "" : JSON.stringify(object);
     const { ca, ...place } = this.endpoint;
@@ -59,6 +77,7 @@ export class ControlPlane {
       authorization: `Bearer ${tokens.admin}`,
       "content-type": type,
       "content-length": Buffer.byteLength(body),
+      ...others,
     };
     return new Promise((resolve, reject) => {
       const options = { ...place, path, method, headers, ca, servername: "kubernetes", agent: this.#agent };

@@ -55,6 +55,6 @@ export const kubernetesShape = z.strictObject({
   podAnnotations: texts,
   podLabels: texts,
   serviceAccount: z.strictObject({ create: z.boolean(), name: z.string(), annotations: texts }).partial(),
-  rbac: z.strictObject({ create: z.boolean() }).partial(),
+  rbac: z.strictObject({ create: z.boolean(), events: z.boolean() }).partial(),
   tests: tests.partial(),
 });

@@ -80,16 +80,23 @@ describe("a node's switches", () => {
     expect(named(await found(wanted({}, magicIp6)), "IPV6_OFF")).toMatchObject([{ severity: "fail" }]);
   });
 
-  it("for bridge netfilter are told, and not where everything is masqueraded anyway", async () => {
+  it("for bridge netfilter are told, and where everything is masqueraded that alone", async () => {
     await sh("sysctl -qw net.bridge.bridge-nf-call-iptables=0");
     expect(await found()).toMatchObject([
       {
         code: "BRIDGE_NETFILTER_OFF",
         severity: "info",
+        message: expect.stringContaining("a NetworkPolicy that is enforced at the target's interface"),
         remedy: expect.stringContaining("net.bridge.bridge-nf-call-iptables=1"),
       },
     ]);
-    expect(await found(wanted({ masquerade: "always" }))).toEqual([]);
+    expect(await found(wanted({ masquerade: "always" }))).toMatchObject([
+      {
+        code: "CLIENTS_HIDDEN",
+        severity: "info",
+        message: expect.stringContaining("takes every client for the node"),
+      },
+    ]);
     expect(await found(wanted({}, magicIp6))).toEqual([]);
   });
 });

@@ -197,6 +197,11 @@ Made by `npm run generate`. The defaults of values.yaml: Helm takes a key away w
   "value": true
  },
  {
+  "section": "rbac",
+  "field": "events",
+  "value": true
+ },
+ {
   "section": "tests",
   "field": "image",
   "value": ""

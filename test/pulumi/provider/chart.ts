@@ -77,6 +77,8 @@ async function render(chartName: string, inputs: ChartInputs): Promise<Kubernete
   return parseAllDocuments(stdout)
     .map((document) => document.toJS() as KubernetesObject | null)
     .filter((object) => object !== null)
+    // As the real provider expands lists.
+    .flatMap((object) => (object.kind === "List" ? (object.items as KubernetesObject[]) : [object]))
     .map((object) =>
       inNamespace(inputs.skipAwait ? withoutAwait(object) : object, inputs.namespace ?? "default"),
     );
