@@ -45,15 +45,20 @@ export async function departure(
   const { home } = installation;
   if (home === undefined) return { removed: false, reason: "no DaemonSet is configured to ask for" };
   const end = performance.now() + patience;
+  let missing = Number.POSITIVE_INFINITY;
   const signal = AbortSignal.timeout(patience);
   for (;;) {
+    const asked = performance.now();
     const answer = await ask(api, home, signal);
+    missing = answer.kind === "missing" ? Math.min(missing, asked) : Number.POSITIVE_INFINITY;
     // Who may ask for the one may ask for the other, whose watch may be behind.
     if ((answer.kind === "gone" || answer.kind === "missing") && home.installation !== undefined)
       await installation.look(signal).catch(() => undefined);
     const verdict = judge(answer, installation);
     if (verdict !== undefined) return verdict;
-    if (performance.now() + pause > end) return { removed: answer.kind === "missing", reason: answer.reason };
+    // One that was asked for once, before it came back, may be there by now.
+    const isMissing = asked - missing >= patience / 2;
+    if (performance.now() + pause > end) return { removed: isMissing, reason: answer.reason };
     await delay(pause);
   }
 }

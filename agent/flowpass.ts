@@ -70,7 +70,7 @@ export class FlowPass {
   /** When all magic IPs were looked at last. */
   readonly #all = { datagrams: -Infinity, connections: -Infinity };
   /** Magic IPs whose datagrams are looked at again, by when: whole seconds, so that many writes share few looks. */
-  readonly #again = new Map<number, Set<string>>();
+  readonly #again = new Map<number, Set<string> | "all">();
   readonly #faults: Partial<Record<FlowKind, string | undefined>> = {};
   /** What was written last; undefined where that failed. */
   #written: DesiredState | undefined;
@@ -197,7 +197,9 @@ export class FlowPass {
     for (const after of laggards) {
       const at = Math.ceil((this.#now() + after) / 1_000) * 1_000;
       const ips = this.#again.get(at) ?? new Set();
-      this.#again.set(at, ips.union(this.#dirty.datagrams));
+      // At the start and after a repair nobody knows what flows began under.
+      const isAll = ips === "all" || this.#all.datagrams === -Infinity;
+      this.#again.set(at, isAll ? "all" : ips.union(this.#dirty.datagrams));
     }
   }
 
@@ -215,7 +217,8 @@ export class FlowPass {
     for (const [at, ips] of this.#again) {
       if (at > this.#now()) continue;
       this.#again.delete(at);
-      for (const ip of ips) this.#dirty.datagrams.add(ip);
+      if (ips === "all") this.#all.datagrams = -Infinity;
+      else for (const ip of ips) this.#dirty.datagrams.add(ip);
     }
   }
 

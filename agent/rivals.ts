@@ -1,10 +1,17 @@
 import { bindingName, type Claim, type Frontend, overlap } from "./desired.ts";
 
+/** The installations that have rules at one moment. */
+export interface Presence {
+  /** Another one each time that this installation's rules were gone in between, as after a flush; undefined: there are none. */
+  own: string | undefined;
+  instances: Set<string>;
+}
+
 /** Milliseconds. */
 interface Patience {
   /**
-   * For so long a claim has to be missing in look after look before it counts as given up, where our own rules were missing with
-   * it: an installation whose rules were flushed has them again by then, as it looks every 4 s.
+   * For so long a claim has to be missing in look after look before it counts as given up, unless it is known that nobody
+   * flushed all rules: an installation whose rules were flushed has them again by then, as it looks every 4 s.
    */
   missing: number;
   /** For so long nobody has to have refreshed the lease of a table before it has no owner: five refreshes in vain. */
@@ -21,18 +28,25 @@ export class Rivals {
   readonly #claims = new Map<string, { claim: Claim; missing: number | undefined }>();
   readonly #leases = new Map<string, { lease: string; since: number }>();
 
+  /** Which our own rules were at the last look. */
+  #own: string | undefined;
+
   constructor(readonly patience = usual) {}
 
   /**
-   * Takes in what a look found at this time; returns what others have, or had a moment ago. `intact`: our own rules are there,
-   * so that nobody flushed all rules; what is missing then was given up, as by an installation that goes.
+   * Takes in what a look found at this time; returns what others have, or had a moment ago. An installation all of whose rules
+   * are gone has given up what it had, as one that is removed, if our own are the same that they were at the look before: they
+   * would have gone with its rules in a flush.
    */
-  look(claims: Claim[], now: number, intact = false): Claim[] {
+  look(claims: Claim[], now: number, presence?: Presence): Claim[] {
+    const isSame = presence?.own !== undefined && presence.own === this.#own;
+    this.#own = presence?.own;
+    const isGone = ({ instance }: Claim) => isSame && !presence.instances.has(instance);
     const seen = new Map(claims.map((claim) => [`${claim.instance} ${bindingName(claim)}`, claim]));
     for (const [name, claim] of seen) this.#claims.set(name, { claim, missing: undefined });
     for (const [name, known] of this.#claims) {
       if (seen.has(name)) continue;
-      if (intact && known.missing === undefined) this.#claims.delete(name);
+      if (isGone(known.claim)) this.#claims.delete(name);
       known.missing ??= now;
       if (now - known.missing >= this.patience.missing) this.#claims.delete(name);
     }

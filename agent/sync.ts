@@ -12,7 +12,7 @@ import type { NodeFacts } from "./node.ts";
 import type { Sight } from "./pod.ts";
 import type { PodSource } from "./pods.ts";
 import { reconcile, type Rules, type Sync } from "./reconcile.ts";
-import { Rivals } from "./rivals.ts";
+import { type Presence, Rivals } from "./rivals.ts";
 import type { Status } from "./status.ts";
 
 /** The rules, and what else of the node the sync looks at now and then. */
@@ -20,6 +20,8 @@ export interface Kernel extends Rules {
   /** Whether the rules are as they were last written. `suspect`: somebody was seen at them. */
   holds(suspect?: boolean): Promise<boolean>;
   claims(instance: string): Promise<Claim[]>;
+  /** Which installations have rules at this moment. */
+  presence?(instance: string): Promise<Presence>;
   /** What the last write could not do while the rest of it is done. */
   readonly shortfall?: string | undefined;
   /** What it cannot do at all of the last state, although the addresses work. */
@@ -174,7 +176,7 @@ export class SyncPass {
     const now = this.parts.now?.() ?? performance.now();
     const [node, seen] = await Promise.all([nodeFacts(podIps), kernel.claims(config.instance)]);
     const intact = this.state === undefined || (await kernel.holds(suspect));
-    this.#rivals.look(seen, now, this.state !== undefined && intact);
+    this.#rivals.look(seen, now, await kernel.presence?.(config.instance));
     await this.#removeAbandoned(now);
     const { claims } = this.#rivals;
     this.#tellOutside(this.#inspection?.node, node);

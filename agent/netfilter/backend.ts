@@ -1,4 +1,5 @@
 import type { Claim, DesiredState, Frontend, HeldRules } from "../desired.ts";
+import type { Presence } from "../rivals.ts";
 
 export interface Count {
   packets: number;
@@ -32,6 +33,8 @@ export interface Backend {
   holds(suspect?: boolean): Promise<boolean>;
   /** What other installations on this node have claimed. @throws {CommandError} */
   claims(instance: string): Promise<Claim[]>;
+  /** Which installations have rules at this moment; absent where it cannot be told one from another. @throws {CommandError} */
+  presence?(instance: string): Promise<Presence>;
   /** @throws {CommandError} */
   counts(): Promise<BindingCount[]>;
   /** When the installation's rules were last written, in seconds since 1970; undefined when that is not known. @throws {CommandError} */

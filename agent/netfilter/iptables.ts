@@ -33,6 +33,8 @@ export class IptablesBackend implements Backend {
   #writing = false;
   /** What was looked at for `claims`, until `holds` has used it: one look answers both. */
   #looks = new Map<Family, Look>();
+  /** What each family's last look found. */
+  readonly #seen = new Map<Family, Look>();
 
   constructor(
     readonly flavour: Flavour,
@@ -188,17 +190,19 @@ export class IptablesBackend implements Backend {
     );
   }
 
-  /** What all installations have. A family that cannot be looked at says nothing of the other. */
+  /** What all installations have. A family that cannot be looked at has what it had, and says nothing of the other. */
   async #installations(): Promise<Installation[]> {
     const written = this.#written;
-    const [looks] = await any(async (family) => {
+    const [looks, failures] = await any(async (family) => {
       const looker = this.#tables[family].looker;
       if (looker.resting !== undefined) return looker.resting;
       const look = await looker.look(written?.held.get(family)?.jumps);
       if (!this.#writing && this.#written === written) this.#looks.set(family, look);
+      this.#seen.set(family, look);
       return look;
     });
-    return looks.flatMap(({ installations }) => [...installations.values()]);
+    const seen = [...failures.keys()].flatMap((family) => this.#seen.get(family) ?? []);
+    return [...looks, ...seen].flatMap(({ installations }) => [...installations.values()]);
   }
 
   #everywhere(): Promise<[Look[], Map<Family, Error>]> {

@@ -6,6 +6,7 @@ import {
   type Frontend,
   type HeldRules,
 } from "../desired.ts";
+import type { Presence } from "../rivals.ts";
 import { frontendOf } from "../ruleset/frontends.ts";
 import {
   chainSizes,
@@ -109,6 +110,11 @@ export class NftablesBackend implements Backend {
     if (generation === undefined || this.#claims?.generation !== generation)
       this.#claims = { generation, claims: await this.tables.claims(instance) };
     return this.#claims.claims;
+  }
+
+  async presence(instance: string): Promise<Presence> {
+    const handles = await this.tables.handles();
+    return { own: handles.get(instance), instances: new Set(handles.keys()) };
   }
 
   async counts(): Promise<BindingCount[]> {

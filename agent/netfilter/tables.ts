@@ -45,12 +45,18 @@ export class Tables {
 
   /** The names of our installations' tables, without their beginning. @throws {NetlinkError} */
   async instances(): Promise<string[]> {
+    return [...(await this.handles()).keys()];
+  }
+
+  /** With the number that the kernel gave the table, which no other table ever gets. @throws {NetlinkError} */
+  async handles(): Promise<Map<string, string>> {
     const prefix = tableName("");
-    const names = new Set<string>();
-    await this.#looks.request(["tables", prefix], undefined, ({ table }) => {
-      if (typeof table === "string") names.add(table.slice(prefix.length));
+    const handles = new Map<string, string>();
+    await this.#looks.request(["tables", prefix], undefined, ({ table, handle, again }) => {
+      if (again === true) handles.clear();
+      if (typeof table === "string") handles.set(table.slice(prefix.length), String(handle));
     });
-    return [...names];
+    return handles;
   }
 
   /** The number of the last transaction on this node, whoever made it. @throws {NetlinkError} */

@@ -36,7 +36,8 @@ static int tell_table(const struct nlmsghdr *message, void *context)
 		return 0;
 	say("{\"id\":%s,\"table\":", listing->id);
 	put_json(name);
-	say("}\n");
+	/* As text: 64 bits are more than a number of JavaScript holds. */
+	say(",\"handle\":\"%llu\"}\n", (unsigned long long)attribute_be64(parts[NFTA_TABLE_HANDLE]));
 	return 0;
 }
 

@@ -1,7 +1,8 @@
 /*
  * watch TABLE: one line when the watch begins, then one for
  *
- *     {"event":"rules"}     somebody else was at the table, or the kernel had more to tell than the socket holds
+ *     {"event":"rules"}     somebody else was at the table, the table of another installation went, or the kernel had more to
+ *                           tell than the socket holds
  *     {"event":"network"}   an interface or a route has changed
  *
  * It keeps nothing of what it hears. However many changes others make, there is at most one line each `gap`.
@@ -28,6 +29,8 @@ struct watch {
 	bool touched;
 	bool stamped;
 	uint64_t stamp;
+	/* Whether it took another installation's table away. */
+	bool freed;
 	/* The youngest of ours; a ruleset that somebody saved and loads again brings an older one. */
 	uint64_t last_stamp;
 };
@@ -72,16 +75,26 @@ static bool is_text(const struct nlattr *attribute, const char *text)
 	       memcmp(attribute_data(attribute), text, length) == 0;
 }
 
-/* Whether the transaction that ends here touched the table, and was not ours: it brought no stamp, or an old one. */
+/* Another installation's table: what it had may be free now, for one that was refused it. */
+static bool is_installation(const struct nlattr *name)
+{
+	static const char prefix[] = "magic-ip-";
+	size_t length = sizeof(prefix) - 1;
+
+	return name && attribute_length(name) > length && memcmp(attribute_data(name), prefix, length) == 0;
+}
+
+/* Whether the transaction that ends here freed what we may want, or touched the table and was not ours: with no stamp, or an old one. */
 static bool is_foreign(struct watch *watch)
 {
 	bool ours = watch->stamped && watch->stamp > watch->last_stamp;
-	bool foreign = watch->touched && !ours;
+	bool foreign = watch->freed || (watch->touched && !ours);
 
 	if (watch->touched && ours)
 		watch->last_stamp = watch->stamp;
 	watch->touched = false;
 	watch->stamped = false;
+	watch->freed = false;
 	return foreign;
 }
 
@@ -99,8 +112,10 @@ static bool take_change(struct watch *watch, const struct nlmsghdr *message)
 		return false;
 	/* The first attribute of tables, chains, rules, sets, elements and objects is the name of their table. */
 	attributes(message, sizeof(*family), parts, NFTA_SET_ELEM_LIST_MAX + 1);
-	if (!is_text(parts[NFTA_SET_ELEM_LIST_TABLE], watch->table))
+	if (!is_text(parts[NFTA_SET_ELEM_LIST_TABLE], watch->table)) {
+		watch->freed |= type == NFT_MSG_DELTABLE && is_installation(parts[NFTA_SET_ELEM_LIST_TABLE]);
 		return false;
+	}
 	watch->touched = true;
 	if (type == NFT_MSG_NEWSETELEM && is_text(parts[NFTA_SET_ELEM_LIST_SET], "written"))
 		read_stamp(watch, parts[NFTA_SET_ELEM_LIST_ELEMENTS]);

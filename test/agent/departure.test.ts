@@ -98,6 +98,25 @@ describe("at the end the rules", () => {
   });
 });
 
+it.each([0, 50, 130, 260])(
+  "rules stay for a DaemonSet that comes back after 60 ms, beside its Lease, where each answer takes %i ms",
+  async (slow) => {
+    const began = performance.now();
+    const server: Api = {
+      ...api(staying),
+      get: async <T>(path: string) => {
+        const isBack = performance.now() - began > 60;
+        await delay(slow);
+        if (path.includes("daemonsets") && !isBack) throw gone;
+        return { metadata: { resourceVersion: "1" }, spec: { holderIdentity: "dd-agent" } } as T;
+      },
+    };
+    const installation = new Installation(server, { ...home, installation: "dd" });
+    installation.word = { kind: "there", daemonSet: "dd-agent" };
+    expect((await departure(server, installation, { patience: 300, pause: 50 })).removed).toBe(false);
+  },
+);
+
 it("the Lease's watch is opened again within a second each time that something in between cuts it", async () => {
   let opened = 0;
   const cutting: Api = {

@@ -43,6 +43,12 @@ class Agent {
     });
   }
 
+  /** Writes what it has, as a change of a pod makes it do. */
+  async restores(): Promise<void> {
+    await this.backend.holds();
+    if (this.#pass.state !== undefined) await this.backend.write(this.#pass.state);
+  }
+
   /** The ports that it has after a look at this time. */
   async looks(seconds: number): Promise<number[]> {
     this.#seconds = seconds;
@@ -134,8 +140,21 @@ describe("an installation that was refused", () => {
     const [zzz, aaa] = [holder(), refused()];
     await zzz.looks(0);
     expect(await aaa.looks(0)).toEqual([81]);
+    expect(await aaa.looks(0.1)).toEqual([81]);
     await zzz.backend.remove("zzz");
-    expect(await aaa.looks(0.1)).toEqual([80, 81]);
+    expect(await aaa.looks(0.2)).toEqual([80, 81]);
+  });
+
+  it("gets nothing by a flush of the ruleset after which it writes its own rules before it looks", async () => {
+    const [zzz, aaa] = [holder(), refused()];
+    await zzz.looks(0);
+    expect(await aaa.looks(0)).toEqual([81]);
+    expect(await aaa.looks(0.1)).toEqual([81]);
+    await run("nft", ["flush", "ruleset"]);
+    await aaa.restores();
+    expect(await aaa.looks(0.2)).toEqual([81]);
+    expect(await zzz.looks(0.3)).toEqual([80]);
+    expect(await aaa.looks(8)).toEqual([81]);
   });
 
   it("takes what a flush took along once it was missing in looks 5 s apart", async () => {

@@ -259,6 +259,19 @@ describe.each(flavours)("with iptables-%s", (flavour) => {
     ]);
   });
 
+  it("a family whose tool fails once keeps the claims that it had", async () => {
+    await backendOf(flavour).write(everything());
+    let failing = false;
+    const another = new IptablesBackend(flavour, (file, ...rest) =>
+      failing && file.startsWith("ip6tables")
+        ? Promise.reject(new Error("EAGAIN"))
+        : node.command(file, ...rest),
+    );
+    const before = await another.claims("another");
+    failing = true;
+    expect(await another.claims("another")).toEqual(expect.arrayContaining(before));
+  });
+
   it("the claims of an installation are its bindings, of every kind", async () => {
     const state = everything();
     await backendOf(flavour).write(state);

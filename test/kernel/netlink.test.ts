@@ -309,6 +309,11 @@ describe("the watch", () => {
       expect(await watch.sees(() => nft(`${foreign}\n`)), foreign).toEqual(["rules"]);
   });
 
+  it("hints at the end of another installation's table, whose addresses may be free then", async () => {
+    expect(await watch.sees(() => nft("table inet magic-ip-zzz { set s { type mark; }; }\n"))).toEqual([]);
+    expect(await watch.sees(() => nft("delete table inet magic-ip-zzz\n"))).toEqual(["rules"]);
+  });
+
   it("hints at changes of interfaces and routes", async () => {
     const ip = (line: string) => watch.sees(() => namespaces.ip("node", [line]));
     expect(await ip("link add v0 type veth peer name v1")).toContain("network");
