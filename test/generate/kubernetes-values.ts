@@ -32,6 +32,7 @@ const updateStrategy = z.strictObject({
 });
 
 const tests = z.strictObject({
+  enabled: z.boolean(),
   image: z.string().meta({ pattern: "^([a-z0-9][a-zA-Z0-9._:/@-]*)?$" }),
   nodeSelector: texts,
   tolerations: z.array(anything),
