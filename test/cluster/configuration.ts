@@ -75,7 +75,8 @@ async function rollBack(scene: Scene): Promise<void> {
 
 async function prune(scene: Scene): Promise<void> {
   const { release } = scene;
-  await release.sync(onDelete);
+  await release.sync();
+  await release.rolledOut();
   await release.sync({ ...scene.changed("d"), ...onDelete });
   const [first] = await release.pods();
   expect(first?.config).not.toContain('"app=d"');
