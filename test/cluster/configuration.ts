@@ -12,6 +12,9 @@ const onDelete = { updateStrategy: { type: "OnDelete", rollingUpdate: null } };
 /** An image that no node has: its pods cannot start, and the rollout stops at the first node. */
 const stalling = { image: { tag: "absent", pullPolicy: "Never" } };
 
+/** Milliseconds for a test: half a minute for two rollouts, on a busy machine several times that. */
+const patience = 180_000;
+
 /**
  * Each pod carries its configuration: it can start as long as it exists, whatever was installed since, and every node answers
  * all the time. The namespace has the targets (app=echo) and the clients.
@@ -26,10 +29,22 @@ export function configurationTests(theCluster: () => Cluster, namespace: string)
     });
     afterAll(() => scene.end());
 
-    it("lets kubectl rollout undo end a rollout that is stuck at one node", () => undoStuckRollout(scene));
-    it("stays with OnDelete over a reboot, until the pod is deleted", () => rebootWithOnDelete(scene));
-    it("comes back with helm rollback", () => rollBack(scene));
-    it("is nothing that a sync prunes, as Argo CD does: pods of before start again", () => prune(scene));
+    it(
+      "lets kubectl rollout undo end a rollout that is stuck at one node",
+      () => undoStuckRollout(scene),
+      patience,
+    );
+    it(
+      "stays with OnDelete over a reboot, until the pod is deleted",
+      () => rebootWithOnDelete(scene),
+      patience,
+    );
+    it("comes back with helm rollback", () => rollBack(scene), patience);
+    it(
+      "is nothing that a sync prunes, as Argo CD does: pods of before start again",
+      () => prune(scene),
+      patience,
+    );
   });
 }
 

@@ -76,6 +76,13 @@ describe("a preview by the real engine, of a cluster that cannot be reached", ()
     );
   });
 
+  it("ends where values make the configuration bigger than the annotations of a pod may be", async () => {
+    program = () => install({ values: { podAnnotations: { note: "n".repeat(258_000) } } });
+    await expect(stack.preview()).rejects.toThrow(
+      /addresses: the configuration has 258\d{3} bytes, with podAnnotations, and the annotations of an agent's pod may have 258048/,
+    );
+  });
+
   it("ends where two components claim the same, unless they may do so in different clusters", async () => {
     program = () => {
       install({}, "a");
