@@ -45,8 +45,8 @@ function toAgentPod({ metadata, spec, status }: PodObject): AgentPod {
   };
 }
 
-/** Kills a pod's processes, its sandbox too, while the node's kubelet is away, as a reboot of the node does. */
-export async function rebootPod(cluster: Cluster, { node: name, uid }: AgentPod): Promise<void> {
+/** Kills the kubelet and all processes of the pod, its sandbox too, and starts the kubelet again; the kernel keeps its rules. */
+export async function killPod(cluster: Cluster, { node: name, uid }: AgentPod): Promise<void> {
   const node = cluster.nodes.find((each) => each.name === name);
   if (node === undefined) throw new Error(`the cluster has no node ${name}`);
   await node.stopKubelet();

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import packageJson from "../../package.json" with { type: "json" };
-import { type AgentPod, rebootPod } from "./agent-pods.ts";
+import { type AgentPod, killPod } from "./agent-pods.ts";
 import { callers } from "./callers.ts";
 import { type Calling, keepCalling } from "./calling.ts";
 import type { Cluster } from "./cluster.ts";
@@ -35,8 +35,8 @@ export function configurationTests(theCluster: () => Cluster, namespace: string)
       patience,
     );
     it(
-      "stays with OnDelete over a reboot, until the pod is deleted",
-      () => rebootWithOnDelete(scene),
+      "stays with OnDelete while kubelet and pod are killed and start again, until the pod is deleted",
+      () => restartWithOnDelete(scene),
       patience,
     );
     it("comes back with helm rollback", () => rollBack(scene), patience);
@@ -63,12 +63,12 @@ async function undoStuckRollout(scene: Scene): Promise<void> {
   await scene.lostNothing();
 }
 
-async function rebootWithOnDelete(scene: Scene): Promise<void> {
+async function restartWithOnDelete(scene: Scene): Promise<void> {
   const { release } = scene;
   await release.begin(onDelete);
   const [first] = await release.pods();
   await release.begin({ ...scene.changed("b"), ...onDelete });
-  await scene.reboots(first);
+  await scene.restarts(first);
   await release.cluster.kubectl(["delete", "pod", "-n", "kube-system", first?.name ?? ""]);
   const next = await until({ what: "the next pod", seconds: 40 }, async () =>
     (await release.pods()).find(({ node, uid, ready }) => ready && node === first?.node && uid !== first.uid),
@@ -95,7 +95,7 @@ async function prune(scene: Scene): Promise<void> {
   await release.sync({ ...scene.changed("d"), ...onDelete });
   const [first] = await release.pods();
   expect(first?.config).not.toContain('"app=d"');
-  await scene.reboots(first);
+  await scene.restarts(first);
   await scene.lostNothing();
 }
 
@@ -123,10 +123,10 @@ class Scene {
     return { addresses: [...this.#addresses(), { ...place, selector: `app=${app}` }] };
   }
 
-  /** Reboots the pod's node, as far as the pod sees it: the same pod is ready again, with what it was made with. */
-  async reboots(pod: AgentPod | undefined): Promise<void> {
+  /** Kubelet and pod are killed: the same pod is ready again, with what it was made with. */
+  async restarts(pod: AgentPod | undefined): Promise<void> {
     if (pod === undefined) throw new Error("there is no pod of an agent");
-    await rebootPod(this.cluster, pod);
+    await killPod(this.cluster, pod);
     const again = await until({ what: `${pod.name} to be ready again`, seconds: 40 }, async () =>
       (await this.release.pods()).find(
         ({ uid, starts, ready }) => uid === pod.uid && starts > pod.starts && ready,
