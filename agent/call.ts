@@ -1,6 +1,7 @@
 import { createSocket } from "node:dgram";
 import { connect, isIP, isIPv6 } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Config, Port } from "./config.ts";
 
 /** A place that a client would dial. */
 export interface Callee {
@@ -40,6 +41,20 @@ export function parseCallee(text: string, protocol: Callee["protocol"] = "tcp"):
       `"${text}" cannot be called: write IP:port, as 169.254.210.210:8126, 169.254.210.210:8125/udp or [fd00:210::210]:8126`,
     );
   return { ip, port: Number(port), protocol: (written?.toLowerCase() as Callee["protocol"]) ?? protocol };
+}
+
+/**
+ * What a configuration has to call: its single ports of TCP and UDP. Of a whole IP or a range nobody says which port a target
+ * listens on, and Node.js has no SCTP.
+ */
+export function calleesOf({ addresses }: Pick<Config, "addresses">): Callee[] {
+  return addresses.flatMap(({ ipAddresses, ports }) =>
+    ipAddresses.flatMap((ip) => ports.flatMap((port) => calleeOf(ip, port))),
+  );
+}
+
+function calleeOf(ip: string, { port, endPort, protocol }: Port): Callee[] {
+  return protocol === "sctp" || endPort > port ? [] : [{ ip, port, protocol }];
 }
 
 /**

@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { runAgent } from "./agent.ts";
 import { connectApi } from "./api.ts";
-import { CalleeError, callPatiently, parseCallee } from "./call.ts";
+import { type Callee, CalleeError, calleesOf, callPatiently, parseCallee } from "./call.ts";
 import { cleanNode } from "./cleanup.ts";
 import { type Config, ConfigError, configFromEnvironment, instancePattern, parseConfig } from "./config.ts";
 import { desired } from "./desired.ts";
@@ -126,9 +126,10 @@ function addNodeCommands(program: Command, env: NodeJS.ProcessEnv, out: Terminal
     .command("call")
     .description("call addresses as a client would, and say whether they answer; needs no rights")
     .argument(
-      "<addresses...>",
+      "[addresses...]",
       "IP:port, as 169.254.210.210:8126, or with the protocol, as [fd00:210::210]:8125/udp",
     )
+    .option("-c, --config <file>", "call every single port of TCP and UDP of this configuration, too")
     .option(
       "-u, --udp",
       "call by UDP where no protocol is written; that a datagram is not refused is an answer",
@@ -174,6 +175,7 @@ interface PlanOptions extends Options {
 }
 
 interface CallOptions {
+  config?: string;
   udp?: boolean;
   timeout?: number;
   wait?: number;
@@ -284,7 +286,9 @@ async function cleanup(
 
 async function call(addresses: string[], options: CallOptions, out: Terminal["out"]): Promise<void> {
   const { udp, timeout = 2_000, wait = 0 } = options;
-  const callees = addresses.map((address) => parseCallee(address, udp ? "udp" : "tcp"));
+  const written = addresses.map((address) => parseCallee(address, udp ? "udp" : "tcp"));
+  const callees = [...written, ...(await configuredCallees(options.config))];
+  if (callees.length === 0) throw new UsageError("nothing to call: write IP:port, or --config <file>");
   const answers = await Promise.all(
     callees.map(async (callee) => {
       const answer = await callPatiently(callee, timeout, wait);
@@ -293,6 +297,13 @@ async function call(addresses: string[], options: CallOptions, out: Terminal["ou
     }),
   );
   if (!answers.every(({ answered }) => answered)) throw new UnwellError();
+}
+
+async function configuredCallees(file: string | undefined): Promise<Callee[]> {
+  if (file === undefined) return [];
+  const callees = calleesOf(parseConfig(await readText(file), file));
+  if (callees.length > 0) return callees;
+  throw new UsageError(`${file} has no single port of TCP or UDP, and nothing else can be called`);
 }
 
 function duration(text: string): number {

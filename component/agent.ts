@@ -116,9 +116,8 @@ export interface Toleration {
 /** How the agent's pods are replaced when they change, as in a DaemonSet's `updateStrategy`. */
 export interface UpdateStrategy {
   /**
-   * `RollingUpdate`, one node after the other, or `OnDelete`, when somebody deletes a pod. With `OnDelete`, delete the
-   * pods soon after a change: those of before cannot start again where their node reboots, because their ConfigMap is gone.
-   * Default: `RollingUpdate`.
+   * `RollingUpdate`, one node after the other, or `OnDelete`, when somebody deletes a pod. With `OnDelete` a node keeps its
+   * agent and its configuration, also over a reboot, until then. Default: `RollingUpdate`.
    */
   type?: pulumi.Input<UpdateStrategyType>;
   /**

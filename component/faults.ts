@@ -1,4 +1,5 @@
 import { agentFaults, type KnownAgent } from "./agentFaults";
+import { sizeFaults } from "./configSize";
 import { installationShape, oneAddressShape } from "./installationShape";
 import type { Subject } from "./refusal";
 import { examine } from "./shape";
@@ -36,6 +37,7 @@ export function argumentFaults({ name, alone, pathOf }: Subject, args: unknown):
     ...targetPortFaults(known.addresses ?? []),
     ...agentFaults(known.agent),
     ...valuesFaults(known.values),
+    ...sizeFaults(known),
   ];
   const isChecked = ({ path }: Fault) => !unchecked.some((hidden) => overlaps(hidden, path));
   const byPath = (a: Fault, b: Fault) => a.path.localeCompare(b.path, "en", { numeric: true });

@@ -1,5 +1,8 @@
 import { createSocket, type Socket } from "node:dgram";
 import { type AddressInfo, createServer, type Server } from "node:net";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { call, callPatiently, parseCallee } from "../../agent/call.ts";
 import { runCli } from "../../agent/cli.ts";
@@ -119,6 +122,27 @@ describe("call", () => {
     expect(out.trimEnd().split("\n")).toHaveLength(3);
     expect(out).toContain(`127.0.0.1:${silent}/tcp is refused`);
     expect(code).toBe(1);
+  });
+
+  it("calls what a configuration has, and says where that is nothing", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "magic-ip-"));
+    const file = join(directory, "config.yaml");
+    const configure = (ports: string) =>
+      writeFileSync(file, `{"addresses":[{"ipAddress":"10.210.0.1","selector":"a=b","ports":[${ports}]}]}`);
+    configure('{"port":1,"protocol":"UDP"},{"port":2},{"port":3,"endPort":4}');
+    const { out } = await agent("call", "--config", file, "--timeout", "50ms");
+    expect(out).toMatch(/^10\.210\.0\.1:\d\/(tcp|udp) .*\n10\.210\.0\.1:\d\/(tcp|udp) .*\n$/);
+    configure('{"port":3,"endPort":4}');
+    expect(await agent("call", "--config", file)).toEqual({
+      code: 2,
+      out: "",
+      err: `${file} has no single port of TCP or UDP, and nothing else can be called\n`,
+    });
+    rmSync(directory, { recursive: true });
+    expect(await agent("call")).toMatchObject({
+      code: 2,
+      err: "nothing to call: write IP:port, or --config <file>\n",
+    });
   });
 
   it.each(["2", "2h", "0s", "-1s", "1d"])("takes no time of %s", async (time) => {

@@ -2,10 +2,9 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parseConfig } from "../../agent/config.ts";
 import { explainedValues } from "../generate/values-comments.ts";
-import { chart, oneAddress, only, render, renderTests } from "./render.ts";
+import { chart, configText, oneAddress, render, renderTests } from "./render.ts";
 
-const configOf = async (values: object) =>
-  parseConfig(only(await render({ values }), "ConfigMap").data["config.yaml"]);
+const configOf = async (values: object) => parseConfig(configText(await render({ values })));
 
 const allowed = ["10.0.0.0/8", "fd00::/8"];
 

@@ -5,7 +5,17 @@ import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import packageJson from "../../package.json" with { type: "json" };
 import { expectGolden } from "../support/golden.ts";
-import { chart, helm, type Manifest, oneAddress, only, render, renderNotes, renderText } from "./render.ts";
+import {
+  chart,
+  configText,
+  helm,
+  type Manifest,
+  oneAddress,
+  only,
+  render,
+  renderNotes,
+  renderText,
+} from "./render.ts";
 
 const twoAddresses = {
   addresses: [
@@ -49,7 +59,7 @@ function addressesLike(...changes: object[]): object {
 
 const podSpec = (manifests: Manifest[]) => only(manifests, "DaemonSet").spec.template.spec;
 const container = (manifests: Manifest[]) => podSpec(manifests).containers[0];
-const config = (manifests: Manifest[]) => parse(only(manifests, "ConfigMap").data["config.yaml"]);
+const config = (manifests: Manifest[]) => parse(configText(manifests));
 
 describe("the chart", () => {
   it("renders as it did when somebody last looked at all of it", async () => {
@@ -183,33 +193,6 @@ describe("the agent's pod", () => {
   });
 });
 
-describe("a configuration", () => {
-  it("in another ConfigMap for another content, and in the same for the same", async () => {
-    const nameOf = async (values: object) => only(await render({ values }), "ConfigMap").metadata.name;
-    const first = await nameOf(oneAddress());
-    expect(await nameOf(oneAddress({}, { podLabels: { not: "config" } }))).toBe(first);
-    expect(await nameOf(oneAddress({ ports: [{ port: 8127 }] }))).not.toBe(first);
-    expect(await nameOf(oneAddress({}, { verbose: true }))).not.toBe(first);
-  });
-
-  it("is what the pods mount, and cannot be changed in place", async () => {
-    const manifests = await render({ values: oneAddress() });
-    const configMap = only(manifests, "ConfigMap");
-    expect(configMap.immutable).toBe(true);
-    expect(podSpec(manifests).volumes).toEqual([
-      { name: "config", configMap: { name: configMap.metadata.name } },
-    ]);
-  });
-
-  it("has whole numbers also where Pulumi gives floats", async () => {
-    const values = JSON.stringify(oneAddress({ ports: [{ port: 8126 }] })).replace("8126", "8.126e3");
-    const configMap = only(await render({ values }), "ConfigMap");
-    expect(configMap.data["config.yaml"]).toContain("port: 8126\n");
-    const twice = values.replace('[{"port":8.126e3}]', '[{"port":8126.0},{"port":8.126e3}]');
-    await expect(render({ values: twice })).rejects.toThrow("169.254.210.210:8126/TCP is taken");
-  });
-});
-
 describe("the startup taint", () => {
   const manifestsWith = (others: object) =>
     render({ values: oneAddress({}, { startupTaint: true, ...others }) });
@@ -330,7 +313,7 @@ describe("the rights", () => {
       { rbac: { create: false }, serviceAccount: { create: false, name: "theirs" } },
     );
     const manifests = await render({ values });
-    expect(manifests.map(({ kind }) => kind).sort()).toEqual(["ConfigMap", "DaemonSet", "Lease"]);
+    expect(manifests.map(({ kind }) => kind).sort()).toEqual(["DaemonSet", "Lease"]);
     expect(podSpec(manifests).serviceAccountName).toBe("theirs");
   });
 });
@@ -365,9 +348,7 @@ describe("the order", () => {
   it("names nothing that is not there", async () => {
     const values = oneAddress({}, { rbac: { create: false }, serviceAccount: { create: false } });
     const manifests = await render({ values });
-    expect(dependsOn(manifests)).toEqual(
-      [only(manifests, "ConfigMap"), only(manifests, "Lease")].map(reference).sort(),
-    );
+    expect(dependsOn(manifests)).toEqual([reference(only(manifests, "Lease"))]);
   });
 
   it("stays when annotations are added", async () => {
@@ -411,7 +392,8 @@ describe("two releases", () => {
     );
     const manifests = await render({ chart: parent, values, name: "obs", namespace: "mon" });
     await rm(parent, { recursive: true });
-    const configs = manifests.flatMap(({ data }) => (data ? [parse(data["config.yaml"])] : []));
+    const daemonSets = manifests.filter(({ kind }) => kind === "DaemonSet");
+    const configs = daemonSets.map((daemonSet) => config([daemonSet]));
     expect(configs.map(({ instance }) => instance)).toEqual(["mon.obs-dd", "mon.obs-zip"]);
     expect(new Set(configs.map(({ healthPort }) => healthPort)).size).toBe(2);
     expect(new Set(identities(manifests)).size).toBe(manifests.length);

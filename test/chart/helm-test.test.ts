@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { parseCallee } from "../../agent/call.ts";
-import { type Manifest, oneAddress, only, render, renderTests } from "./render.ts";
+import { calleesOf } from "../../agent/call.ts";
+import { parseConfig } from "../../agent/config.ts";
+import { configText, type Manifest, oneAddress, only, render, renderTests } from "./render.ts";
 
 const values = {
   addresses: [
@@ -20,24 +21,39 @@ const values = {
   ],
 };
 
-/** What the pod calls, as it stands in its arguments. */
-const called = ([pod]: Manifest[]): string[] => pod?.spec.containers[0].args.slice(2);
+/** The configuration that the pod calls the addresses of. */
+const configOf = ([pod]: Manifest[]): string => pod?.metadata.annotations["magic-ip-address/config"] ?? "";
 
 describe("helm test", () => {
-  it("calls every single port of TCP and UDP, in words that the agent reads", async () => {
-    const calls = called(await renderTests({ values }));
-    expect(calls).toEqual([
-      "169.254.210.210:8126/TCP",
-      "169.254.210.210:8125/UDP",
-      "[fd00:210::210]:8126/TCP",
-      "[fd00:210::210]:8125/UDP",
-      "169.254.210.211:10/TCP",
+  it("calls every single port of TCP and UDP of the agents' configuration", async () => {
+    const config = configOf(await renderTests({ values }));
+    expect(config).toBe(configText(await render({ values })));
+    expect(calleesOf(parseConfig(config))).toEqual([
+      { ip: "169.254.210.210", port: 8126, protocol: "tcp" },
+      { ip: "169.254.210.210", port: 8125, protocol: "udp" },
+      { ip: "fd00:210::210", port: 8126, protocol: "tcp" },
+      { ip: "fd00:210::210", port: 8125, protocol: "udp" },
+      { ip: "169.254.210.211", port: 10, protocol: "tcp" },
     ]);
-    expect(calls.map((text) => parseCallee(text).port)).toEqual([8126, 8125, 8126, 8125, 10]);
+  });
+
+  it("has nothing of the addresses in the pod's spec, which cannot be changed", async () => {
+    const [first] = await renderTests({ values });
+    const [second] = await renderTests({ values: oneAddress() });
+    expect(first?.spec).toEqual(second?.spec);
+    expect(first?.spec.containers[0].args).toEqual([
+      "call",
+      "--wait=60s",
+      "--config=/etc/magic-ip-address/config.yaml",
+    ]);
   });
 
   it("has no pod where there is nothing to call", async () => {
     expect(await renderTests({ values: oneAddress({ ports: undefined }) })).toEqual([]);
+  });
+
+  it("has no pod where tests.enabled is false", async () => {
+    expect(await renderTests({ values: { ...values, tests: { enabled: false } } })).toEqual([]);
   });
 
   it("runs in a pod as restricted as can be, which is a client and no agent", async () => {
@@ -45,6 +61,7 @@ describe("helm test", () => {
     expect(pod?.metadata.annotations).toEqual({
       "helm.sh/hook": "test",
       "helm.sh/hook-delete-policy": "before-hook-creation",
+      "magic-ip-address/config": expect.any(String),
     });
     expect(pod?.spec.hostNetwork).toBeUndefined();
     expect(pod?.spec).toMatchObject({

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { parseConfig } from "../../agent/config.ts";
-import { chart, only, render } from "./render.ts";
+import { chart, configText, only, render } from "./render.ts";
 
 /** The default values of stable/magic-ip-address 0.1.2, each by its path; those without a value are left out. */
 const oldDefaults: Record<string, unknown> = {
@@ -63,7 +63,7 @@ function put(values: object, path: string, value: unknown): void {
 describe("the values of stable/magic-ip-address", () => {
   it("under their new names install the same address", async () => {
     const manifests = await render({ values: await migrated(oldDefaults) });
-    const { addresses } = parseConfig(only(manifests, "ConfigMap").data["config.yaml"]);
+    const { addresses } = parseConfig(configText(manifests));
     expect(addresses).toMatchObject([
       {
         ipAddresses: ["169.254.210.210"],
@@ -89,7 +89,7 @@ describe("the values of stable/magic-ip-address", () => {
       fullnameOverride: "apm-server",
     };
     const manifests = await render({ values: await migrated({ ...oldDefaults, ...others }) });
-    expect(parseConfig(only(manifests, "ConfigMap").data["config.yaml"])).toMatchObject({
+    expect(parseConfig(configText(manifests))).toMatchObject({
       verbose: true,
       addresses: [{ ports: [{ port: 9200, targetPort: 8200 }] }],
     });

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { metricsText } from "../../agent/metrics.ts";
 import { Status } from "../../agent/status.ts";
-import { oneAddress, only, render } from "./render.ts";
+import { configText, oneAddress, only, render } from "./render.ts";
 
 const withValues = (others: object, namespace?: string) =>
   render({ values: oneAddress({}, others), ...(namespace === undefined ? {} : { namespace }) });
@@ -12,13 +12,13 @@ describe("the metrics port", () => {
     const manifests = await withValues({ metricsPort: 9091 });
     const [container] = only(manifests, "DaemonSet").spec.template.spec.containers;
     expect(container.ports).toEqual([{ name: "metrics", containerPort: 9091, protocol: "TCP" }]);
-    expect(parse(only(manifests, "ConfigMap").data["config.yaml"]).metricsPort).toBe(9091);
+    expect(parse(configText(manifests)).metricsPort).toBe(9091);
   });
 
   it("is none unless it is set", async () => {
     const manifests = await withValues({});
     expect(only(manifests, "DaemonSet").spec.template.spec.containers[0].ports).toBeUndefined();
-    expect(parse(only(manifests, "ConfigMap").data["config.yaml"])).not.toHaveProperty("metricsPort");
+    expect(parse(configText(manifests))).not.toHaveProperty("metricsPort");
   });
 });
 

@@ -97,6 +97,11 @@ export function only(manifests: Manifest[], kind: string, name?: string): Manife
   return found[0];
 }
 
+/** The agent's configuration, as the pods of the (named) DaemonSet carry it. */
+export function configText(manifests: Manifest[], name?: string): string {
+  return only(manifests, "DaemonSet", name).spec.template.metadata.annotations["magic-ip-address/config"];
+}
+
 /** Runs helm with values on its standard input: YAML as it stands, or anything that JSON can say. */
 export async function helm(args: string[], values: unknown) {
   const input = typeof values === "string" ? values : JSON.stringify(values);

@@ -67,6 +67,9 @@ export interface ClusterNode {
   /** Stops kube-proxy; the rules that it wrote stay. */
   stopKubeProxy(): Promise<void>;
   startKubeProxy(): Promise<void>;
+  /** Kills the kubelet; the containers go on. */
+  stopKubelet(): Promise<void>;
+  startKubelet(): Promise<void>;
 }
 
 /** What may be said about a command besides its arguments. */
@@ -149,7 +152,7 @@ function clusterOf(state: State): Cluster {
 
 function nodeOf(state: State, node: NodePlan): ClusterNode {
   const { name, netns, address, podCidr } = node;
-  const { kubeProxy } = nodeDaemons(state, node);
+  const { kubelet, kubeProxy } = nodeDaemons(state, node);
   return {
     name,
     netns,
@@ -161,6 +164,8 @@ function nodeOf(state: State, node: NodePlan): ClusterNode {
       execIn(podNetnsPath(current(state), node, namespace, pod), argv, options),
     stopKubeProxy: () => stopDaemon(current(state), kubeProxy.name, "kill"),
     startKubeProxy: async () => startDaemon(current(state), kubeProxy),
+    stopKubelet: () => stopDaemon(current(state), kubelet.name, "kill"),
+    startKubelet: async () => startDaemon(current(state), kubelet),
   };
 }
 

@@ -15,6 +15,7 @@ import { collectorImage } from "../telemetry/collector.ts";
 import { type Call, type Caller, callers, callFrom } from "./callers.ts";
 import { type Calling, callFromNode, keepCalling } from "./calling.ts";
 import { attach, type Cluster, type ClusterNode, down, up } from "./cluster.ts";
+import { configurationTests } from "./configuration.ts";
 import { distribution } from "./distribution.ts";
 import { agentImage } from "../image/agent-image.ts";
 import { PodEvents } from "./pod-events.ts";
@@ -266,21 +267,8 @@ describe("a configuration that is wrong", () => {
   it("that reaches a node makes the pod say why, and the old rules stay", async () => {
     const bad =
       "instance: kube-system.telemetry\naddresses: [{ipAddress: 169.254.169.254, selector: app=echo, ports: [{port: 80}]}]";
-    await apply([
-      {
-        apiVersion: "v1",
-        kind: "ConfigMap",
-        metadata: { name: "wrong", namespace: "kube-system" },
-        data: { "config.yaml": bad },
-      },
-    ]);
-    const volumes = await kubectl(
-      "get daemonset/telemetry -n kube-system -o jsonpath={.spec.template.spec.volumes}",
-    );
-    const swapped = (JSON.parse(volumes) as { configMap?: { name: string } }[]).map((volume) =>
-      volume.configMap ? { ...volume, configMap: { ...volume.configMap, name: "wrong" } } : volume,
-    );
-    const patch = JSON.stringify([{ op: "replace", path: "/spec/template/spec/volumes", value: swapped }]);
+    const path = "/spec/template/metadata/annotations/magic-ip-address~1config";
+    const patch = JSON.stringify([{ op: "replace", path, value: bad }]);
     await cluster.kubectl([..."patch daemonset/telemetry -n kube-system --type=json -p".split(" "), patch]);
 
     const said = await until(async () => {
@@ -297,7 +285,6 @@ describe("a configuration that is wrong", () => {
     }
     await kubectl("rollout undo -n kube-system daemonset/telemetry");
     await kubectl("rollout status -n kube-system daemonset/telemetry --timeout=120s");
-    await kubectl("delete configmap -n kube-system wrong");
   });
 });
 
@@ -428,6 +415,8 @@ describe("helm install alone", () => {
     }
   });
 });
+
+configurationTests(() => cluster, namespace);
 
 describe("after pulumi destroy", () => {
   it("neither a resource nor a table nor a flow is left", async () => {

@@ -91,7 +91,7 @@ describe("what is not known at preview", () => {
     const { values, skipAwait } = await chartOf(resources, name);
     expect(skipAwait ?? false).toBe(false);
     const kinds = (await render({ values: values })).map(({ kind }) => kind);
-    expect(kinds).toEqual(expect.arrayContaining(["ConfigMap", "DaemonSet", "Role", "RoleBinding"]));
+    expect(kinds).toEqual(expect.arrayContaining(["DaemonSet", "Role", "RoleBinding"]));
   });
 
   it("may be all addresses, or some of them", async () => {

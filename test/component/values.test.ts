@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parseImage } from "../../component/image.ts";
 import { chartValues } from "../../component/values.ts";
-import { oneAddress, only, render } from "../chart/render.ts";
+import { configText, oneAddress, only, render } from "../chart/render.ts";
 
 const digest = `sha256:${"0123456789abcdef".repeat(4)}`;
 const address = { ipAddress: "169.254.210.210", selector: "app=dd-agent", ports: [{ port: 8126 }] };
@@ -176,12 +176,12 @@ describe("the chart's values", () => {
         },
       ],
     });
-    expect(daemonSet.spec.template.metadata.annotations).toEqual({ a: "b" });
+    expect(daemonSet.spec.template.metadata.annotations).toMatchObject({ a: "b" });
     expect(daemonSet.spec.template.metadata.labels).toMatchObject({ team: "c" });
   });
 
   it("render as those that a Helm user would write", async () => {
-    const configOf = async (values: object) => only(await render({ values }), "ConfigMap").data;
+    const configOf = async (values: object) => configText(await render({ values }));
     expect(await configOf(chartValues("mip-magic-ip-address", { addresses: [address] }))).toEqual(
       await configOf(oneAddress()),
     );

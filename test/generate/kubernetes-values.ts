@@ -30,6 +30,7 @@ const updateStrategy = z.strictObject({
 });
 
 const tests = z.strictObject({
+  enabled: z.boolean(),
   image: z.string(),
   nodeSelector: texts,
   tolerations: z.array(anything),

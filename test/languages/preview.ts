@@ -22,14 +22,13 @@ export interface Preview {
   outputs: Record<string, unknown>;
 }
 
-const agent = ["ConfigMap", "ServiceAccount"].map((kind) => `kubernetes:core/v1:${kind}`);
 const rights = ["Role", "RoleBinding"].map((kind) => `kubernetes:rbac.authorization.k8s.io/v1:${kind}`);
 
 /** The examples in other languages do the same: one address for a Datadog agent's two ports. */
 export const whatExamplesDo: Preview = {
   types: [
-    ...agent,
     ...rights,
+    "kubernetes:core/v1:ServiceAccount",
     "kubernetes:apps/v1:DaemonSet",
     "kubernetes:coordination.k8s.io/v1:Lease",
     "kubernetes:helm.sh/v4:Chart",

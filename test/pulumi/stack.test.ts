@@ -30,7 +30,7 @@ function install(
 
 const unknown = <T>() => pulumi.output(pulumi.unknown) as unknown as pulumi.Output<T>;
 
-/** `create ConfigMap`: without names, of which one has a hash in it. */
+/** `create DaemonSet`: without names. */
 const inWords = (steps: Step[]) => steps.map(({ op, type }) => `${op} ${type.split(":").at(-1)}`).sort();
 
 async function open(directory: string, kubeconfig: string): Promise<Stack> {
@@ -60,7 +60,7 @@ describe("a preview by the real engine, of a cluster that cannot be reached", ()
     expect(diagnostics).toBe("");
     expect(changes).toMatchObject({ updated: 0, replaced: 0, deleted: 0, same: 0 });
     const types = steps.map(({ type }) => type.split(":").at(-1));
-    expect(types).toEqual(expect.arrayContaining(["MagicIpAddress", "ConfigMap", "DaemonSet"]));
+    expect(types).toEqual(expect.arrayContaining(["MagicIpAddress", "DaemonSet"]));
     expect(types.indexOf("Namespace")).toBeGreaterThan(types.indexOf("MagicIpAddress"));
     expect(types.indexOf("Namespace")).toBeLessThan(types.indexOf("Chart"));
     expect(steps).toContainEqual({
@@ -90,6 +90,13 @@ describe("a preview by the real engine, of a cluster that cannot be reached", ()
     expect(message).not.toMatch(/10\.11\.12|Pass|10\.0\.0\.0/);
   });
 
+  it("ends where values make the configuration bigger than the annotations of a pod may be", async () => {
+    program = () => install({ values: { podAnnotations: { note: "n".repeat(258_000) } } });
+    await expect(stack.preview()).rejects.toThrow(
+      /addresses: the configuration has 258\d{3} bytes, with podAnnotations, and the annotations of an agent's pod may have 258048/,
+    );
+  });
+
   it("ends where two components claim the same, unless they may do so in different clusters", async () => {
     program = () => {
       install({}, "a");
@@ -103,8 +110,8 @@ describe("a preview by the real engine, of a cluster that cannot be reached", ()
   });
 });
 
-/** The ConfigMap has a hash of its content in its name; the component itself is there with its arguments. */
-const portChange = ["create ConfigMap", "delete ConfigMap", "update DaemonSet", "update MagicIpAddress"];
+/** The DaemonSet's pods carry the configuration; the component itself is there with its arguments. */
+const portChange = ["update DaemonSet", "update MagicIpAddress"];
 
 describe("a stack on a real API server", () => {
   let plane: ControlPlane;
@@ -138,7 +145,7 @@ describe("a stack on a real API server", () => {
     });
   });
 
-  it("shows, of a change of a port, the ConfigMap and the DaemonSet changing and nothing else", async () => {
+  it("shows, of a change of a port, the DaemonSet changing and nothing else", async () => {
     program = () => install({ ...both, ports: [{ port: 8127 }] });
     expect(inWords((await stack.preview()).steps)).toEqual(portChange);
   });

@@ -1,26 +1,12 @@
 {{/*
-The agent's config.yaml, with every default filled in. Numbers go through int: Pulumi hands them over as floats.
+The agent's configuration as compact JSON, which the agent reads as YAML. A value that is not set is left out, and the agent
+has the same default: so 256 KiB of annotations hold twice as many addresses. Numbers go through int: Pulumi hands them over
+as floats.
 */}}
 {{- define "magic-ip-address.config" -}}
 {{- $addresses := list -}}
 {{- range .Values.addresses -}}
-{{- $ports := list -}}
-{{- range .ports -}}
-{{- $ports = append $ports (include "magic-ip-address.port" . | fromYaml) -}}
-{{- end -}}
-{{- $address := dict
-  "ipAddress" .ipAddress
-  "namespace" (default "default" .namespace)
-  "selector" .selector
-  "hostNetworkTargets" (default false .hostNetworkTargets)
-  "loadBalance" (default false .loadBalance)
-  "whenNoTarget" (default "Reject" .whenNoTarget)
-  "ports" $ports
--}}
-{{- with .ipv6Address -}}
-{{- $_ := set $address "ipv6Address" . -}}
-{{- end -}}
-{{- $addresses = append $addresses $address -}}
+{{- $addresses = append $addresses (include "magic-ip-address.address" . | fromJson) -}}
 {{- end -}}
 {{- $config := dict
   "instance" (include "magic-ip-address.instance" .)
@@ -38,20 +24,34 @@ The agent's config.yaml, with every default filled in. Numbers go through int: P
 {{- $_ := set $config $name (int .) -}}
 {{- end -}}
 {{- end -}}
-{{- toYaml $config -}}
+{{- toJson $config -}}
+{{- end -}}
+
+{{- define "magic-ip-address.address" -}}
+{{- $address := dict -}}
+{{- range $name := list "ipAddress" "ipv6Address" "namespace" "selector" "hostNetworkTargets" "loadBalance" "whenNoTarget" -}}
+{{- with index $ $name -}}
+{{- $_ := set $address $name . -}}
+{{- end -}}
+{{- end -}}
+{{- $ports := list -}}
+{{- range .ports -}}
+{{- $ports = append $ports (include "magic-ip-address.port" . | fromJson) -}}
+{{- end -}}
+{{- if $ports -}}
+{{- $_ := set $address "ports" $ports -}}
+{{- end -}}
+{{- toJson $address -}}
 {{- end -}}
 
 {{- define "magic-ip-address.port" -}}
-{{- with .name }}
-name: {{ . | quote }}
-{{- end }}
-port: {{ .port | int }}
-{{- if .endPort }}
-endPort: {{ .endPort | int }}
-{{- else }}
-targetPort: {{ include "magic-ip-address.targetPort" . }}
-{{- end }}
-protocol: {{ default "TCP" .protocol | quote }}
+{{- $port := dict -}}
+{{- range $name := list "name" "port" "endPort" "targetPort" "protocol" -}}
+{{- with index $ $name -}}
+{{- $_ := set $port $name (ternary . (int .) (kindIs "string" .)) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $port -}}
 {{- end -}}
 
 {{- define "magic-ip-address.targetPort" -}}
@@ -61,14 +61,6 @@ protocol: {{ default "TCP" .protocol | quote }}
 {{- else -}}
 {{- $targetPort | int -}}
 {{- end -}}
-{{- end -}}
-
-{{/*
-The name carries the content's hash: a change rolls the DaemonSet, and whoever waits for the rollout waits for the new
-configuration. The old pods keep the old ConfigMap's content until they are replaced.
-*/}}
-{{- define "magic-ip-address.configMapName" -}}
-{{- printf "%s-%s" (include "magic-ip-address.fullname" .) (include "magic-ip-address.config" . | sha256sum | trunc 10) -}}
 {{- end -}}
 
 {{/* What a client dials, as 169.254.210.210:8126/TCP or [fd00::1]:8000-8010/UDP. */}}

@@ -203,6 +203,11 @@ Made by `npm run generate`. The defaults of values.yaml: Helm takes a key away w
  },
  {
   "section": "tests",
+  "field": "enabled",
+  "value": true
+ },
+ {
+  "section": "tests",
   "field": "image",
   "value": ""
  },

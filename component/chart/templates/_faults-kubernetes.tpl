@@ -8,6 +8,9 @@
 {{- include "magic-ip-address.fault" (list $state $field (printf "%q cannot name an object: at most 63 lower-case letters, digits and \"-\", as dd-agent" $name)) -}}
 {{- end -}}
 {{- end -}}
+{{- if hasKey (default dict $values.podAnnotations) "magic-ip-address/config" -}}
+{{- include "magic-ip-address.fault" (list $state "podAnnotations.magic-ip-address/config" "the chart writes the agent's configuration into this annotation: leave it out, and set addresses") -}}
+{{- end -}}
 {{- include "magic-ip-address.imageFaults" (dict "state" $state "image" $values.image "testImage" $values.tests.image) -}}
 {{- range $i, $secret := $values.imagePullSecrets -}}
 {{- if not $secret.name -}}

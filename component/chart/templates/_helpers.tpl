@@ -152,7 +152,7 @@ Syntax: pulumi-kubernetes, helm.v4.Chart, "Resource reference". Helm has that or
 {{- $fullname := include "magic-ip-address.fullname" . -}}
 {{- $rbac := "rbac.authorization.k8s.io/namespaces" -}}
 {{- $lease := printf "coordination.k8s.io/namespaces/%s/Lease/%s" $release (include "magic-ip-address.installationName" .) -}}
-{{- $references := list (printf "/namespaces/%s/ConfigMap/%s" $release (include "magic-ip-address.configMapName" .)) $lease -}}
+{{- $references := list $lease -}}
 {{- if .Values.serviceAccount.create -}}
 {{- $references = append $references (printf "/namespaces/%s/ServiceAccount/%s" $release (include "magic-ip-address.serviceAccountName" .)) -}}
 {{- end -}}
