@@ -127,7 +127,11 @@ async function keepInStep(agent: AgentParts, { status, before }: Start, signal: 
       }),
   });
   const flows = flowKinds.map((kind) => createSchedule(() => flow.run(kind, sync), flow[kind]));
-  const takeOver = onceDone(() => removeOthers(agent));
+  const takeOver = onceDone(() => {
+    // Two looks at our own rules tell that nobody flushed all rules when those of another installation go (rivals.ts).
+    inspections.trigger();
+    return removeOthers(agent);
+  });
   const rules = createSchedule(() => sync.run(pods, takeOver), syncIntervals);
   const looks = { node: false, kernel: true };
   const checks = createSchedule(async () => {

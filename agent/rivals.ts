@@ -46,7 +46,8 @@ export class Rivals {
     for (const [name, claim] of seen) this.#claims.set(name, { claim, missing: undefined });
     for (const [name, known] of this.#claims) {
       if (seen.has(name)) continue;
-      if (isGone(known.claim)) this.#claims.delete(name);
+      // Not where it was missing at the look before, which may have found a flush.
+      if (known.missing === undefined && isGone(known.claim)) this.#claims.delete(name);
       known.missing ??= now;
       if (now - known.missing >= this.patience.missing) this.#claims.delete(name);
     }

@@ -153,7 +153,8 @@ describe("an installation that was refused", () => {
     await run("nft", ["flush", "ruleset"]);
     await aaa.restores();
     expect(await aaa.looks(0.2)).toEqual([81]);
-    expect(await zzz.looks(0.3)).toEqual([80]);
+    expect(await aaa.looks(0.3)).toEqual([81]);
+    expect(await zzz.looks(0.4)).toEqual([80]);
     expect(await aaa.looks(8)).toEqual([81]);
   });
 
