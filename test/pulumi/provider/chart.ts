@@ -74,14 +74,16 @@ async function render(chartName: string, inputs: ChartInputs): Promise<Kubernete
     reject: false,
   });
   if (failed) throw new Error(`helm template ${inputs.chart}: ${stderr.trim() || shortMessage}`);
-  return parseAllDocuments(stdout)
-    .map((document) => document.toJS() as KubernetesObject | null)
-    .filter((object) => object !== null)
-    // As the real provider expands lists.
-    .flatMap((object) => (object.kind === "List" ? (object.items as KubernetesObject[]) : [object]))
-    .map((object) =>
-      inNamespace(inputs.skipAwait ? withoutAwait(object) : object, inputs.namespace ?? "default"),
-    );
+  return (
+    parseAllDocuments(stdout)
+      .map((document) => document.toJS() as KubernetesObject | null)
+      .filter((object) => object !== null)
+      // As the real provider expands lists.
+      .flatMap((object) => (object.kind === "List" ? (object.items as KubernetesObject[]) : [object]))
+      .map((object) =>
+        inNamespace(inputs.skipAwait ? withoutAwait(object) : object, inputs.namespace ?? "default"),
+      )
+  );
 }
 
 function withoutAwait(object: KubernetesObject): KubernetesObject {
