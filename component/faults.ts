@@ -5,6 +5,7 @@ import { examine } from "./shape";
 import { type AddressSpec, addressFaults, type Fault } from "./spec/address";
 import { type KnownAddress as KnownSpec, standIn } from "./spec/known";
 import { overlaps } from "./spec/path";
+import { valuesFaults } from "./valuesFaults";
 
 /** The arguments of an installation, as far as they are known. */
 export interface Known {
@@ -35,7 +36,7 @@ export function argumentFaults({ name, alone, pathOf }: Subject, args: unknown):
     ...specFaults(known.addresses ?? [], known.agent),
     ...targetPortFaults(known.addresses ?? []),
     ...agentFaults(known.agent),
-    ...valuesFaults(known.values),
+    ...valuesFaults(known.values, alone),
   ];
   const isChecked = ({ path }: Fault) => !unchecked.some((hidden) => overlaps(hidden, path));
   const byPath = (a: Fault, b: Fault) => a.path.localeCompare(b.path, "en", { numeric: true });
@@ -94,14 +95,4 @@ function targetPortFaults(addresses: NonNullable<Known["addresses"]>): Fault[] {
           ],
     ),
   );
-}
-
-function valuesFaults(values: Known["values"]): Fault[] {
-  if (values?.fullnameOverride === undefined) return [];
-  return [
-    {
-      path: "values.fullnameOverride",
-      reason: "cannot be set: the component's own name is that of the DaemonSet, and its output says so",
-    },
-  ];
 }

@@ -267,6 +267,23 @@ const wrong: [string, object, string][] = [
     'agent.nodeSelector["example.com/pool"]: 1 is not a string: write "1"',
   ],
   [
+    "addresses in the chart's values (N8)",
+    { values: { addresses: [{}] } },
+    "values.addresses: cannot be set: write ipAddress, selector and ports beside values, or take MagicIpAddresses",
+  ],
+  ...["healthPort", "metricsPort", "nodeSelector", "allowedCidrs", "podLabels"].map(
+    (name): [string, object, string] => [
+      `${name} in the chart's values (N8)`,
+      { values: { [name]: null } },
+      `values.${name}: cannot be set: write it as agent.${name}`,
+    ],
+  ),
+  [
+    "an image in the chart's values (N8)",
+    { values: { image: { pullPolicy: "Always" } } },
+    "values.image: cannot be set: write it as agent.image, and its pullPolicy as agent.imagePullPolicy",
+  ],
+  [
     "another name for the DaemonSet",
     { values: { fullnameOverride: "x" } },
     "values.fullnameOverride: cannot be set: the component's own name is that of the DaemonSet, and its output says so",
