@@ -167,6 +167,11 @@ export const mistakesOfSettings: Written[] = [
   set("a backend of kube-proxy's", { backend: "ipvs" }),
   set("another way to masquerade", { masquerade: "never" }),
   written(["an address without an IP", { addresses: [{ selector: "a=b" }] }]),
+  written(["an address that is empty, alone (N1)", { addresses: [{}] }]),
+  written([
+    "an address that is empty, beside another (N1)",
+    { addresses: [...((oneAddress() as Values).addresses ?? []), {}] },
+  ]),
   written(["an address without a selector", { addresses: [{ ipAddress: "169.254.210.210" }] }]),
   port("a port without its number", { name: "apm" }),
 ];
