@@ -2,6 +2,7 @@ import { agentFaults, type KnownAgent } from "./agentFaults";
 import { installationShape, oneAddressShape } from "./installationShape";
 import type { Subject } from "./refusal";
 import { examine } from "./shape";
+import { shown } from "./shown";
 import { type AddressSpec, addressFaults, type Fault } from "./spec/address";
 import { type KnownAddress as KnownSpec, standIn } from "./spec/known";
 import { overlaps } from "./spec/path";
@@ -51,8 +52,10 @@ export function knownOf(args: unknown): Known {
 
 /** The name becomes that of the release (Helm: at most 53 characters), the DaemonSet, and a label's value. */
 function nameFaults(name: string | undefined): Fault[] {
-  if (typeof name !== "string")
-    return [{ path: "name", reason: 'is missing: write the name of the DaemonSet, as "dd-agent"' }];
+  if (typeof name !== "string") {
+    const fault = name === undefined ? "is missing" : `${shown(name)} is not a string`;
+    return [{ path: "name", reason: `${fault}: write the name of the DaemonSet, as "dd-agent"` }];
+  }
   if (/^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$/.test(name)) return [];
   return [
     {

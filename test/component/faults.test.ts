@@ -343,6 +343,8 @@ describe("a mistake that users made", () => {
     new (type as new (...args: unknown[]) => unknown)(...args);
   const one = (changes: object) => () =>
     make(MagicIpAddress, "a", { ipAddress: "169.254.210.210", selector: "app=dd-agent", ...changes });
+  const circular: Record<string, unknown> = {};
+  circular.self = circular;
   const several = (args?: unknown) => () => make(MagicIpAddresses, "a", args);
 
   it.each<[string, () => unknown, string[]]>([
@@ -409,6 +411,43 @@ describe("a mistake that users made", () => {
       "no name",
       () => make(MagicIpAddress, undefined, { ipAddress: "169.254.210.210", selector: "app=dd-agent" }),
       ['name: is missing: write the name of the DaemonSet, as "dd-agent"'],
+    ],
+    [
+      "a number for a name (N7)",
+      () => make(MagicIpAddress, 5, { ipAddress: "169.254.210.210", selector: "app=dd-agent" }),
+      ['name: 5 is not a string: write the name of the DaemonSet, as "dd-agent"'],
+    ],
+    [
+      "what JSON cannot say (N7)",
+      one({ ports: [{ port: 8126n }], selector: circular, agent: { pollInterval: 1e400 } }),
+      [
+        "ports[0].port: 8126n is not a number: write 8126",
+        'selector: [object Object] is not a string: write "app=dd-agent"',
+        "agent.pollInterval: Infinity is no interval: write a whole number of seconds from 1 to 86400",
+      ],
+    ],
+    [
+      "a bigint for the arguments (N7)",
+      () => make(MagicIpAddress, "a", 1n),
+      ["args: 1n is not an object: write { ipAddress: …, selector: … }"],
+    ],
+    [
+      "a gap in a list, and a Map and a Date for objects (N7)",
+      one({
+        ports: [, { port: 1 }],
+        agent: new Map([["namespace", "x"]]),
+        values: new Date(),
+      }),
+      [
+        "ports[0]: undefined is not an object: write { port: 8126 }",
+        'agent: [object Map] is not an object: write { namespace: "kube-system" }',
+        "values: [object Date] is not a map: write { affinity: {} }",
+      ],
+    ],
+    [
+      "an object without a class for a text (N7)",
+      one({ agent: { podLabels: { a: Object.create(null) } } }),
+      ["agent.podLabels.a: {} is not a string: write a text"],
     ],
     [
       "true for a number of nodes",

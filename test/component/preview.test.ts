@@ -148,7 +148,7 @@ describe("what is not known at preview", () => {
   });
 
   it("is no refusal either where the stand-in's address is written (N10)", async () => {
-    const later = () => ({ ...minimal, ipAddress: unknown() });
+    const later = () => ({ ...minimal, ipAddress: unknown<string>() });
     const fixed = { ...minimal, ipAddress: "198.18.0.0", ipv6Address: "fd00::1" };
     new MagicIpAddresses("taken", {
       addresses: [later(), later(), fixed, { ...fixed, ipAddress: "198.18.0.2", ipv6Address: undefined }],
