@@ -79,9 +79,13 @@ function specFaults(addresses: NonNullable<Known["addresses"]>, agent: KnownAgen
 /** As the shared rules have it, which know one target port, a number or a name; what is not known has a stand-in. */
 export function toSpec(address: KnownAddress | undefined, index: number): AddressSpec {
   if (address?.ports === undefined) return standIn(address, index);
-  const ports = address.ports.map(
-    (port) => port && { ...port, targetPort: port.targetPortName ?? port.targetPort },
-  );
+  const ports = address.ports.map((port, position) => {
+    if (port === undefined) return undefined;
+    // A protocol that is there and not known takes no port of another's; one that is left out is TCP.
+    const isHidden = Object.hasOwn(port, "protocol") && port.protocol === undefined;
+    const protocol = isHidden ? `unknown ${index} ${position}` : port.protocol;
+    return { ...port, targetPort: port.targetPortName ?? port.targetPort, protocol };
+  });
   return standIn({ ...address, ports }, index);
 }
 

@@ -15,17 +15,8 @@ export function standIn(address: KnownAddress | undefined, index: number): Addre
     ...address,
     ipAddress: address?.ipAddress ?? `unknown ${index}`,
     selector: address?.selector ?? "unknown",
-    ports: (portsOf(address) ?? []).map((port, position) => ({
-      ...port,
-      port: port?.port ?? -1 - position,
-      ...(hidesProtocol(port) && { protocol: `unknown ${index} ${position}` }),
-    })),
+    ports: (portsOf(address) ?? []).map((port, position) => ({ ...port, port: port?.port ?? -1 - position })),
   };
-}
-
-/** A port whose protocol is there, but not known, takes no other's; one whose protocol is left out is of TCP. */
-function hidesProtocol(port: Partial<PortSpec> = {}): boolean {
-  return Object.hasOwn(port, "protocol") && port.protocol === undefined;
 }
 
 /** Without ports an address is a whole IP; it has one that is not known where its ports are there, but not known. */

@@ -86,7 +86,10 @@ describe("null", () => {
   ])("takes a key out of %s, though no default has it (N14)", async (path) => {
     const text = (map: object) => {
       const [section = "", field] = path.split(".");
-      const values: Record<string, unknown> = { ...much, [section]: field === undefined ? map : { enabled: true, [field]: map } };
+      const values: Record<string, unknown> = {
+        ...much,
+        [section]: field === undefined ? map : { enabled: true, [field]: map },
+      };
       if (section === "serviceAccount" || section === "tests") values[section] = { [field ?? ""]: map };
       return renderText({ values: oneAddress({}, values) });
     };
