@@ -97,7 +97,27 @@ describe("values that only the chart has", () => {
     [
       "another time without a unit",
       { podMonitor: { interval: "30" } },
-      'podMonitor.interval: "30" is no time: write a whole number with its unit, as 30s or 2m',
+      'podMonitor.interval: "30" is no time: write whole numbers with their units, each once and the bigger first, as 30s, 1m30s or 1d',
+    ],
+    [
+      "a time with its smaller unit first (N5)",
+      { podMonitor: { interval: "30s1m" } },
+      'podMonitor.interval: "30s1m" is no time: write whole numbers with their units, each once and the bigger first, as 30s, 1m30s or 1d',
+    ],
+    [
+      "a pull secret with a blank in its name (N6)",
+      { imagePullSecrets: [{ name: "a b" }] },
+      'imagePullSecrets[0].name: "a b" cannot name a Secret: at most 253 lower-case letters, digits, "-" and ".", as my-registry',
+    ],
+    [
+      "an account in capitals (N6)",
+      { serviceAccount: { name: "UPPER" } },
+      'serviceAccount.name: "UPPER" cannot name a ServiceAccount: at most 253 lower-case letters, digits, "-" and ".", as dd-agent',
+    ],
+    [
+      "a priority class of 254 letters (N6)",
+      { priorityClassName: "a".repeat(254) },
+      `priorityClassName: "${"a".repeat(254)}" cannot name a PriorityClass: at most 253 lower-case letters, digits, "-" and ".", as system-node-critical`,
     ],
     [
       "a pull secret without a name",
@@ -131,6 +151,9 @@ describe("values that only the chart has", () => {
     },
     { tests: { image: `registry.example/a:1@sha256:${"0a".repeat(32)}`, wait: "500ms" } },
     { podMonitor: { interval: "1m30s" } },
+    { podMonitor: { interval: "1w2d500ms" } },
+    { podMonitor: { interval: "0" } },
+    { serviceAccount: { name: "a.b-c" }, priorityClassName: "", imagePullSecrets: [{ name: "a.b" }] },
     { updateStrategy: { rollingUpdate: { maxUnavailable: 5 } } },
     { updateStrategy: { rollingUpdate: { maxUnavailable: "100%" } } },
     { updateStrategy: { type: "OnDelete", rollingUpdate: null } },
