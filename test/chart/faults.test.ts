@@ -115,6 +115,11 @@ describe("values that only the chart has", () => {
       'serviceAccount.name: "UPPER" cannot name a ServiceAccount: at most 253 lower-case letters, digits, "-" and ".", as dd-agent',
     ],
     [
+      "rights for the account that all pods have (N18)",
+      { serviceAccount: { create: false } },
+      "serviceAccount.name: is missing beside serviceAccount.create false: the agent's rights would be those of the account default, which every pod of the namespace has that names none: write the name of an account, or set rbac.create to false",
+    ],
+    [
       "a priority class of 254 letters (N6)",
       { priorityClassName: "a".repeat(254) },
       `priorityClassName: "${"a".repeat(254)}" cannot name a PriorityClass: at most 253 lower-case letters, digits, "-" and ".", as system-node-critical`,
@@ -131,6 +136,19 @@ describe("values that only the chart has", () => {
     ],
   ])("are refused: %s", async (_, others, fault) => {
     expect(await faultsWith(others)).toEqual([fault]);
+  });
+
+  it("are refused: targets in more namespaces than the DaemonSet's annotations can name (N4)", async () => {
+    const addresses = Array.from({ length: 1000 }, (_, index) => ({
+      ...{ ipAddress: `10.1.${index >> 8}.${index & 255}`, selector: "a=b" },
+      namespace: `${index}`.padStart(63, "n"),
+    }));
+    expect(await chartFaults({ values: { addresses: addresses.slice(0, 900) } })).toEqual([]);
+    expect(await chartFaults({ values: { addresses } })).toEqual([
+      expect.stringMatching(
+        /^addresses: have their targets in 1000 namespaces, .* take 2\d{5} bytes of 262144: split/,
+      ),
+    ]);
   });
 
   it("are refused: a quota for no class", async () => {

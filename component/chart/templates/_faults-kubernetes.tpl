@@ -17,6 +17,9 @@
 {{- include "magic-ip-address.nameFaults" (list $state $path $secret.name "a Secret" "my-registry") -}}
 {{- end -}}
 {{- include "magic-ip-address.nameFaults" (list $state "serviceAccount.name" $values.serviceAccount.name "a ServiceAccount" "dd-agent") -}}
+{{- if and $values.rbac.create (not $values.serviceAccount.create) (not $values.serviceAccount.name) -}}
+{{- include "magic-ip-address.fault" (list $state "serviceAccount.name" "is missing beside serviceAccount.create false: the agent's rights would be those of the account default, which every pod of the namespace has that names none: write the name of an account, or set rbac.create to false") -}}
+{{- end -}}
 {{- include "magic-ip-address.nameFaults" (list $state "priorityClassName" $values.priorityClassName "a PriorityClass" "system-node-critical") -}}
 {{- include "magic-ip-address.updateStrategyFaults" (dict "state" $state "updateStrategy" $values.updateStrategy) -}}
 {{- include "magic-ip-address.durationFaults" (list $state "podMonitor.interval" $values.podMonitor.interval (include "magic-ip-address.prometheusDuration" .) "whole numbers with their units, each once and the bigger first, as 30s, 1m30s or 1d") -}}
@@ -60,6 +63,21 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+The API server takes annotations of 262,144 bytes for an object, names included (apimachinery, TotalAnnotationSizeLimitB). The
+DaemonSet's depends-on names two objects for each target namespace.
+*/}}
+{{- define "magic-ip-address.annotationFaults" -}}
+{{- $size := len (print "config.kubernetes.io/depends-on" (include "magic-ip-address.dependsOn" .chart)) -}}
+{{- range $name, $value := .chart.Values.daemonSetAnnotations -}}
+{{- $size = add $size (len $name) (len (toString $value)) -}}
+{{- end -}}
+{{- if gt (int $size) 262144 -}}
+{{- $namespaces := include "magic-ip-address.targetNamespaces" .chart | fromJsonArray | len -}}
+{{- include "magic-ip-address.fault" (list .state "addresses" (printf "have their targets in %d namespaces, and the DaemonSet's annotations, which name the roles of each, take %d bytes of 262144: split them over several releases" $namespaces (int $size))) -}}
 {{- end -}}
 {{- end -}}
 
