@@ -47,6 +47,11 @@ const wrong: [string, object, string][] = [
     'selector: has "dd=agent", which is no label value (at most 63 letters, digits, "-", "_", ".", alphanumeric at both ends): write it as for kubectl -l, as app=dd-agent',
   ],
   [
+    "a selector that compares numbers (N2)",
+    { selector: "tier>5" },
+    'selector: has "tier>5": > and < are not served (write key=value, key in (a,b), key or !key): write it as for kubectl -l, as app=dd-agent',
+  ],
+  [
     "a selector with two commas",
     { selector: "a=b,,c" },
     'selector: has nothing between two commas in "a=b,,c": write it as for kubectl -l, as app=dd-agent',
