@@ -35,7 +35,9 @@ export const addressShape = z.strictObject({
     .string()
     .optional()
     .describe("a second magic IP for the same targets, IPv6 beside an IPv4 `ipAddress` (default: none)"),
-  selector: z.string().describe("label selector of the target pods, in the syntax of `kubectl -l`"),
+  selector: z
+    .string()
+    .describe("label selector of the target pods, in the syntax of `kubectl -l`, without > and <"),
   namespace: z.string().optional().describe("where the target pods are (default: `default`)"),
   hostNetworkTargets: z
     .boolean()

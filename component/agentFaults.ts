@@ -1,5 +1,6 @@
 import { Backend, ImagePullPolicy, Masquerade, UpdateStrategyType } from "./agent";
 import { parseImage } from "./image";
+import { shown } from "./shown";
 import type { Fault } from "./spec/fault";
 import { namespacePattern } from "./spec/patterns";
 
@@ -131,7 +132,7 @@ function checkOf(path: string) {
   ): Fault[] =>
     value === undefined || isRight(value)
       ? []
-      : [{ path: `${path}.${field}`, reason: `${JSON.stringify(value)} is ${complaint}` }];
+      : [{ path: `${path}.${field}`, reason: `${shown(value)} is ${complaint}` }];
 }
 
 function oneOf(words: Record<string, string>): (value: string) => boolean {

@@ -20,7 +20,7 @@ export interface Address {
    * either family. Default: none. Example: `fd00:210::210`
    */
   ipv6Address?: pulumi.Input<string>;
-  /** Label selector of the target pods, in the syntax of `kubectl -l`. Example: `app=dd-agent` */
+  /** Label selector of the target pods, in the syntax of `kubectl -l`, without `>` and `<`. Example: `app=dd-agent` */
   selector: pulumi.Input<string>;
   /** The namespace of the target pods. Default: `default`. Example: `monitoring` */
   namespace?: pulumi.Input<string>;

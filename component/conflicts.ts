@@ -130,13 +130,15 @@ function agentPorts({ healthPort, metricsPort }: KnownAgent = {}): { field: stri
 /** What is not known has no IP, and takes nothing. */
 function claimConflicts({ known }: Installed, other: Installed): Fault[] {
   const claims = new Claims();
-  const claim = (installation: Known, at: (path: string) => string) =>
-    (installation.addresses ?? []).map(toSpec).flatMap((address, index) => {
+  const claim = (installation: Known, at: (path: string) => string, before = 0) =>
+    (installation.addresses ?? []).flatMap((known, index) => {
+      const address = toSpec(known, before + index);
       if (parseIp(address.ipAddress) === undefined) return [];
       return claims.faultsOf(address, at(`addresses[${index}]`));
     });
   claim(other.known, (path) => `${titleOf(other)}, ${path}`);
-  return claim(known, (path) => path).flatMap(({ path, reason }) => {
+  // Counted on from the other's addresses: the stand-ins of the two differ.
+  return claim(known, (path) => path, other.known.addresses?.length).flatMap(({ path, reason }) => {
     const [before, after] = reason.split(`${titleOf(other)}, `);
     // What an installation takes twice is a fault of its own.
     if (after === undefined) return [];
@@ -152,7 +154,7 @@ function mayShareNodes(one: Installed, other: Installed): boolean {
 }
 
 function nodesOf({ agent = {}, values = {} }: Known): Record<string, string> | undefined {
-  const inOtherWords = ["addresses", "affinity", "nodeSelector"].some((key) => Object.hasOwn(values, key));
+  const inOtherWords = Object.hasOwn(values, "affinity");
   const labels = agent.nodeSelector ?? {};
   const isHidden =
     Object.hasOwn(agent, "nodeSelector") && (agent.nodeSelector === undefined || hasHidden(labels));

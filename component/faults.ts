@@ -3,9 +3,11 @@ import { sizeFaults } from "./configSize";
 import { installationShape, oneAddressShape } from "./installationShape";
 import type { Subject } from "./refusal";
 import { examine } from "./shape";
+import { shown } from "./shown";
 import { type AddressSpec, addressFaults, type Fault } from "./spec/address";
 import { type KnownAddress as KnownSpec, standIn } from "./spec/known";
 import { overlaps } from "./spec/path";
+import { valuesFaults } from "./valuesFaults";
 
 /** The arguments of an installation, as far as they are known. */
 export interface Known {
@@ -36,7 +38,7 @@ export function argumentFaults({ name, alone, pathOf }: Subject, args: unknown):
     ...specFaults(known.addresses ?? [], known.agent),
     ...targetPortFaults(known.addresses ?? []),
     ...agentFaults(known.agent),
-    ...valuesFaults(known.values),
+    ...valuesFaults(known.values, alone),
     ...sizeFaults(known),
   ];
   const isChecked = ({ path }: Fault) => !unchecked.some((hidden) => overlaps(hidden, path));
@@ -52,8 +54,10 @@ export function knownOf(args: unknown): Known {
 
 /** The name becomes that of the release (Helm: at most 53 characters), the DaemonSet, and a label's value. */
 function nameFaults(name: string | undefined): Fault[] {
-  if (typeof name !== "string")
-    return [{ path: "name", reason: 'is missing: write the name of the DaemonSet, as "dd-agent"' }];
+  if (typeof name !== "string") {
+    const fault = name === undefined ? "is missing" : `${shown(name)} is not a string`;
+    return [{ path: "name", reason: `${fault}: write the name of the DaemonSet, as "dd-agent"` }];
+  }
   if (/^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$/.test(name)) return [];
   return [
     {
@@ -77,9 +81,13 @@ function specFaults(addresses: NonNullable<Known["addresses"]>, agent: KnownAgen
 /** As the shared rules have it, which know one target port, a number or a name; what is not known has a stand-in. */
 export function toSpec(address: KnownAddress | undefined, index: number): AddressSpec {
   if (address?.ports === undefined) return standIn(address, index);
-  const ports = address.ports.map(
-    (port) => port && { ...port, targetPort: port.targetPortName ?? port.targetPort },
-  );
+  const ports = address.ports.map((port, position) => {
+    if (port === undefined) return undefined;
+    // A protocol that is there and not known takes no port of another's; one that is left out is TCP.
+    const isHidden = Object.hasOwn(port, "protocol") && port.protocol === undefined;
+    const protocol = isHidden ? `unknown ${index} ${position}` : port.protocol;
+    return { ...port, targetPort: port.targetPortName ?? port.targetPort, protocol };
+  });
   return standIn({ ...address, ports }, index);
 }
 
@@ -96,14 +104,4 @@ function targetPortFaults(addresses: NonNullable<Known["addresses"]>): Fault[] {
           ],
     ),
   );
-}
-
-function valuesFaults(values: Known["values"]): Fault[] {
-  if (values?.fullnameOverride === undefined) return [];
-  return [
-    {
-      path: "values.fullnameOverride",
-      reason: "cannot be set: the component's own name is that of the DaemonSet, and its output says so",
-    },
-  ];
 }

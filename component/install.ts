@@ -9,12 +9,13 @@ import { clusterOf, conflicts, currentRun, isInRun, namespaceOf, tellBlindness }
 import { doubts } from "./doubts";
 import { argumentFaults, type Known, knownOf } from "./faults";
 import { formerAgents, holderOf } from "./former";
-import { applyToKnown, KNOWN_LATER, previewOf } from "./preview";
+import { applyToKnown, previewOf } from "./preview";
 import { refuse, type Subject, titleOf } from "./refusal";
 import { noSecrets, type Secrets, secretsIn, veiled, withoutTexts } from "./secrets";
 import { isRecord } from "./shape";
 import type { Fault } from "./spec/fault";
 import { canonicalIp } from "./spec/ip";
+import { KNOWN_LATER } from "./standIns";
 import { chartValues, type Installation } from "./values";
 
 /** An installation's arguments, known or not. */

@@ -17,8 +17,8 @@ export interface MagicIpAddressArgs extends Address {
    */
   skipAwait?: pulumi.Input<boolean>;
   /**
-   * Values for the chart, merged over those made from the other arguments: the way to what has no argument of its own.
-   * Lists are replaced, not joined. Example: `{ affinity: { … } }`
+   * Values for the chart that no argument exists for; one that an argument exists for is refused with the argument's name.
+   * Example: `{ affinity: { … } }`
    */
   values?: pulumi.Input<pulumi.Inputs>;
 }

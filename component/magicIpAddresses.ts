@@ -19,8 +19,8 @@ export interface MagicIpAddressesArgs {
    */
   skipAwait?: pulumi.Input<boolean>;
   /**
-   * Values for the chart, merged over those made from the other arguments: the way to what has no argument of its own.
-   * Lists are replaced, not joined. Example: `{ daemonSetAnnotations: { "pulumi.com/timeoutSeconds": "1800" } }`
+   * Values for the chart that no argument exists for; one that an argument exists for is refused with the argument's name.
+   * Example: `{ affinity: { … } }`
    */
   values?: pulumi.Input<pulumi.Inputs>;
 }

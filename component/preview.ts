@@ -1,14 +1,13 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { Known, KnownAddress } from "./faults";
+import type { KnownAgent } from "./agentFaults";
+import type { Known } from "./faults";
 import { installationShape } from "./installationShape";
 import { examine, isRecord } from "./shape";
+import { withStandIns } from "./standIns";
 import type { Installation } from "./values";
 
 // A helm.v4.Chart of which one input is unknown has no objects at all: the preview of a first installation would be empty,
 // and that of a later one would announce that everything is deleted. So the preview gets something in each unknown place.
-
-/** Stands for a text that is not known before the update; it is a valid name and label. */
-export const KNOWN_LATER = "known-after-up";
 
 /** What is shown at a preview, and the paths of the arguments that it shows something else for. */
 export interface Preview {
@@ -34,32 +33,56 @@ export function applyToKnown<T>(
 /** The installation without unknowns: what must be there gets a stand-in, what may be left out is. */
 export function previewOf(args: unknown): Preview {
   const { plain, unchecked } = examine(args, installationShape);
-  const { addresses = [undefined], agent, values } = plain as Known;
-  const installation = { addresses: addresses.map(standInAddress), agent, values };
+  const known = plain as Known;
+  const isOpen = isAllowanceOpen(known);
+  const installation = {
+    addresses: withStandIns(known.addresses ?? [undefined]),
+    agent: previewedAgent(known, isOpen),
+    values: known.values,
+  };
   return {
     installation: withoutUnknowns(installation) as Installation,
-    unknown: [...unchecked, ...(pulumi.containsUnknowns(values) ? ["values"] : [])],
+    unknown: [
+      ...unchecked,
+      ...(isOpen && !unchecked.some((path) => path.startsWith("agent.allowedCidrs"))
+        ? ["agent.allowedCidrs"]
+        : []),
+      ...(pulumi.containsUnknowns(known.values) ? ["values"] : []),
+    ],
   };
 }
 
-function standInAddress(address: KnownAddress = {}, index: number): object {
-  const { ipAddress, selector, ...others } = address;
-  const hasPorts = Object.hasOwn(address, "ports");
-  const ports = address.ports ?? [undefined];
+/** Whether allowedCidrs are given and an IP or a block is not known: the chart cannot hold the ones against the others then. */
+function isAllowanceOpen({ addresses = [undefined], agent }: Known): boolean {
+  const blocks = agent?.allowedCidrs ?? [];
+  return blocks.length > 0 && (blocks.includes(undefined) || addresses.some((each) => !each?.ipAddress));
+}
+
+/** The chart refuses a PodMonitor without a metricsPort, and one port for both of the agent's listeners. */
+function previewedAgent({ values, ...known }: Known, isOpen: boolean): KnownAgent {
+  const { agent } = known;
+  const isHidden = (field: keyof KnownAgent) => agent !== undefined && isUndefinedIn(agent, field);
+  const { healthPort, metricsPort, ...others } = agent ?? {};
+  const hasMonitor = isRecord(values?.podMonitor) && values.podMonitor.enabled === true;
   return {
     ...others,
-    // RFC 2544: addresses for benchmarks, which are nobody's.
-    ipAddress: ipAddress ?? `198.18.${index >> 8}.${index & 255}`,
-    selector: selector ?? KNOWN_LATER,
-    ...(Object.hasOwn(address, "namespace") && { namespace: address.namespace ?? KNOWN_LATER }),
-    ...(hasPorts && { ports: ports.map(standInPort) }),
+    ...(isOpen && { allowedCidrs: undefined }),
+    healthPort: isHidden("healthPort") ? otherThan(metricsPort, 61000) : healthPort,
+    metricsPort:
+      isHidden("metricsPort") || (hasMonitor && isUndefinedIn(known, "agent"))
+        ? otherThan(healthPort, 9091)
+        : metricsPort,
   };
 }
 
-/** A range needs both its ends. */
-function standInPort(port: NonNullable<KnownAddress["ports"]>[number], index: number): object {
-  if (port?.port !== undefined) return port;
-  return { ...port, port: 65535 - index, endPort: undefined };
+/** Whether it is there and not known: what is left out has no key. */
+function isUndefinedIn<T extends object>(value: T, field: keyof T): boolean {
+  return Object.hasOwn(value, field) && value[field] === undefined;
+}
+
+/** The port, or the next where that is taken. */
+function otherThan(taken: number | undefined, port: number): number {
+  return port === taken ? port + 1 : port;
 }
 
 function withoutUnknowns(value: unknown): unknown {

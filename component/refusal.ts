@@ -1,5 +1,6 @@
 import { InputPropertiesError } from "@pulumi/pulumi";
 import { isPending, isRecord } from "./shape";
+import { shown } from "./shown";
 import type { Fault } from "./spec/fault";
 
 /** The component whose arguments are checked. */
@@ -39,7 +40,7 @@ export function argumentsOf<T extends object>(subject: Subject, args: T): T {
     refuse(subject, [{ path: "args", reason }]);
   }
   if (!isRecord(given)) {
-    const reason = `${JSON.stringify(given)} is not an object: write { ${subject.alone ? "ipAddress: …, selector: …" : "addresses: […]"} }`;
+    const reason = `${shown(given)} is not an object: write { ${subject.alone ? "ipAddress: …, selector: …" : "addresses: […]"} }`;
     refuse(subject, [{ path: "args", reason }]);
   }
   return given as T;

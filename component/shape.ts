@@ -1,5 +1,6 @@
 import { isUnknown, Output } from "@pulumi/pulumi";
 import type { Fault } from "./spec/address";
+import { shown } from "./shown";
 import { nearest } from "./spec/nearest";
 
 /** What an argument must be made of. The example goes into messages, so it is one that works. */
@@ -67,9 +68,9 @@ export function examine(value: unknown, shape: Shape, path = ""): Examination {
   }
 }
 
-/** Whether the value is an object that maps names to values. */
+/** Whether the value is an object that maps names to values by its own fields, which neither a list nor a Map does. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return Object.prototype.toString.call(value) === "[object Object]";
 }
 
 /** Whether it is an Output or a promise, or Pulumi's own word for unknown. */
@@ -78,7 +79,8 @@ export function isPending(value: unknown): boolean {
 }
 
 function examineList(list: unknown[], shape: ListShape, path: string): Examination {
-  const parts = list.map((item, index) => examine(item, shape.of, `${path}[${index}]`));
+  // Array.from, because map passes over the gaps of [, { port: 1 }].
+  const parts = Array.from(list, (item, index) => examine(item, shape.of, `${path}[${index}]`));
   return { ...joined(parts), plain: parts.map(({ plain }) => plain) };
 }
 
@@ -127,7 +129,7 @@ function fine(value: unknown): Examination {
 
 function wrong(value: unknown, shape: Shape, path: string): Examination {
   const article = shape.is === "object" ? "an" : "a";
-  const example = shape.example ?? shown(String(value));
+  const example = shape.example ?? (typeof value === "object" ? "a text" : shown(String(value)));
   const reason = `${shown(value)} is not ${article} ${shape.is}: write ${example}`;
   return { plain: undefined, faults: [{ path, reason }], unchecked: [path] };
 }
@@ -150,11 +152,6 @@ function unknownFault(key: string, { fields, beside = {} }: FieldsShape, path: s
 function placesOf(key: string, name: string, shape: Shape): string[] {
   const [inner, path] = shape.is === "list" ? [shape.of, `${name}[0]`] : [shape, name];
   return inner.is === "object" && Object.hasOwn(inner.fields, key) ? [at(path, key)] : [];
-}
-
-function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length <= 60 ? text : `${text.slice(0, 59)}…`;
 }
 
 /** As Pulumi writes property paths; a key with a dot or a bracket in it is quoted. */

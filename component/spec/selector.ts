@@ -12,7 +12,7 @@ export class SelectorError extends Error {
 
 /**
  * Reads a label selector in the syntax of `kubectl -l`: requirements joined by commas, each `key=value`, `key==value`,
- * `key!=value`, `key in (a,b)`, `key notin (a,b)`, `key` or `!key`.
+ * `key!=value`, `key in (a,b)`, `key notin (a,b)`, `key` or `!key`. Not `key>1` and `key<1`.
  * Grammar and limits: apimachinery `pkg/labels/selector.go` and `validation.IsQualifiedName`/`IsValidLabelValue`.
  * An empty selector is an error here: it would make every pod of the namespace a target.
  */
@@ -41,28 +41,35 @@ function holds({ key, operator, values }: Requirement, labels: Record<string, st
   }
 }
 
+/** Without what the lexer of Kubernetes takes for white space, which is less than \s is. */
+function trim(text: string): string {
+  return text.replaceAll(/^[ \t\r\n]+|[ \t\r\n]+$/g, "");
+}
+
 /** Commas inside parentheses separate values, the others separate requirements. */
 function splitRequirements(text: string): string[] {
-  if (text.trim() === "") return [];
-  const parts = text.split(/,(?![^(]*\))/).map((part) => part.trim());
+  if (trim(text) === "") return [];
+  const parts = text.split(/,(?![^(]*\))/).map(trim);
   if (parts.includes("")) throw new SelectorError(`has nothing between two commas in "${text}"`);
   return parts;
 }
 
+const requirementForms = "write key=value, key in (a,b), key or !key";
+
 function parseRequirement(text: string): Requirement {
-  const set = /^(\S+)\s+(in|notin)\s*\(([^()]*)\)$/.exec(text);
+  if (/[<>]/.test(text))
+    throw new SelectorError(`has "${text}": > and < are not served (${requirementForms})`);
+  const set = /^([^ \t\r\n]+)[ \t\r\n]+(in|notin)[ \t\r\n]*\(([^()]*)\)$/.exec(text);
   if (set) {
-    const values = (set[3] ?? "").split(",").map((value) => value.trim());
+    const values = (set[3] ?? "").split(",").map(trim);
     return requirement(set[1] ?? "", set[2] === "in" ? "In" : "NotIn", values);
   }
-  const equality = /^([^\s=!]+)\s*(==|=|!=)\s*(\S*)$/.exec(text);
+  const equality = /^([^ \t\r\n=!]+)[ \t\r\n]*(==|=|!=)[ \t\r\n]*([^ \t\r\n]*)$/.exec(text);
   if (equality)
     return requirement(equality[1] ?? "", equality[2] === "!=" ? "NotIn" : "In", [equality[3] ?? ""]);
-  if (/^![^\s=!]+$/.test(text)) return requirement(text.slice(1), "DoesNotExist", []);
-  if (/^[^\s=!()]+$/.test(text)) return requirement(text, "Exists", []);
-  throw new SelectorError(
-    `has a part that is no requirement: "${text}" (write key=value, key in (a,b), key or !key)`,
-  );
+  if (/^![ \t\r\n]*[^ \t\r\n=!]+$/.test(text)) return requirement(trim(text.slice(1)), "DoesNotExist", []);
+  if (/^[^ \t\r\n=!()]+$/.test(text)) return requirement(text, "Exists", []);
+  throw new SelectorError(`has a part that is no requirement: "${text}" (${requirementForms})`);
 }
 
 function requirement(key: string, operator: Requirement["operator"], values: string[]): Requirement {

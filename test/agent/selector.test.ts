@@ -19,6 +19,7 @@ describe("a selector as for kubectl -l", () => {
     ["app.kubernetes.io/name", { "app.kubernetes.io/name": "" }, true],
     ["!canary", { canary: "1" }, false],
     ["!canary", {}, true],
+    ["! canary", { canary: "1" }, false],
     ["empty=", { empty: "" }, true],
     ["constructor", {}, false],
   ])("%s on %j is %s", (selector, labels, expected) => {
@@ -32,6 +33,8 @@ describe("a selector as for kubectl -l", () => {
     ["app=a,,x=y", "nothing between two commas"],
     ["app in a", "no requirement"],
     ["app in (a", "no requirement"],
+    ["a>5", "> and < are not served"],
+    ["a\u00a0=b", "no label key"],
     ["-app=a", "no label key"],
     ["a/b/c=d", "no label key"],
     ['app="x"', "no label value"],

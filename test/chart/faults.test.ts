@@ -97,7 +97,32 @@ describe("values that only the chart has", () => {
     [
       "another time without a unit",
       { podMonitor: { interval: "30" } },
-      'podMonitor.interval: "30" is no time: write a whole number with its unit, as 30s or 2m',
+      'podMonitor.interval: "30" is no time: write whole numbers with their units, each once and the bigger first, as 30s, 1m30s or 1d',
+    ],
+    [
+      "a time with its smaller unit first (N5)",
+      { podMonitor: { interval: "30s1m" } },
+      'podMonitor.interval: "30s1m" is no time: write whole numbers with their units, each once and the bigger first, as 30s, 1m30s or 1d',
+    ],
+    [
+      "a pull secret with a blank in its name (N6)",
+      { imagePullSecrets: [{ name: "a b" }] },
+      'imagePullSecrets[0].name: "a b" cannot name a Secret: at most 253 lower-case letters, digits, "-" and ".", as my-registry',
+    ],
+    [
+      "an account in capitals (N6)",
+      { serviceAccount: { name: "UPPER" } },
+      'serviceAccount.name: "UPPER" cannot name a ServiceAccount: at most 253 lower-case letters, digits, "-" and ".", as dd-agent',
+    ],
+    [
+      "rights for the account that all pods have (N18)",
+      { serviceAccount: { create: false } },
+      "serviceAccount.name: is missing beside serviceAccount.create false: the agent's rights would be those of the account default, which every pod of the namespace has that names none: write the name of an account, or set rbac.create to false",
+    ],
+    [
+      "a priority class of 254 letters (N6)",
+      { priorityClassName: "a".repeat(254) },
+      `priorityClassName: "${"a".repeat(254)}" cannot name a PriorityClass: at most 253 lower-case letters, digits, "-" and ".", as system-node-critical`,
     ],
     [
       "a pull secret without a name",
@@ -111,6 +136,19 @@ describe("values that only the chart has", () => {
     ],
   ])("are refused: %s", async (_, others, fault) => {
     expect(await faultsWith(others)).toEqual([fault]);
+  });
+
+  it("are refused: targets in more namespaces than the DaemonSet's annotations can name (N4)", async () => {
+    const addresses = Array.from({ length: 1000 }, (_, index) => ({
+      ...{ ipAddress: `10.1.${index >> 8}.${index & 255}`, selector: "a=b" },
+      namespace: `${index}`.padStart(63, "n"),
+    }));
+    expect(await chartFaults({ values: { addresses: addresses.slice(0, 900) } })).toEqual([]);
+    expect(await chartFaults({ values: { addresses } })).toEqual([
+      expect.stringMatching(
+        /^addresses: have their targets in 1000 namespaces, .* take 2\d{5} bytes of 262144: split/,
+      ),
+    ]);
   });
 
   it("are refused: a quota for no class", async () => {
@@ -131,6 +169,9 @@ describe("values that only the chart has", () => {
     },
     { tests: { image: `registry.example/a:1@sha256:${"0a".repeat(32)}`, wait: "500ms" } },
     { podMonitor: { interval: "1m30s" } },
+    { podMonitor: { interval: "1w2d500ms" } },
+    { podMonitor: { interval: "0" } },
+    { serviceAccount: { name: "a.b-c" }, priorityClassName: "", imagePullSecrets: [{ name: "a.b" }] },
     { updateStrategy: { rollingUpdate: { maxUnavailable: 5 } } },
     { updateStrategy: { rollingUpdate: { maxUnavailable: "100%" } } },
     { updateStrategy: { type: "OnDelete", rollingUpdate: null } },

@@ -80,6 +80,23 @@ describe("null", () => {
     expect(spec.containers[0].resources).toEqual({ requests: { cpu: "10m", memory: "64Mi" } });
   });
 
+  it.each([
+    ...["podLabels", "podAnnotations", "daemonSetAnnotations", "nodeSelector", "serviceAccount.annotations"],
+    ...["podMonitor.labels", "grafanaDashboard.labels", "grafanaDashboard.annotations", "tests.nodeSelector"],
+  ])("takes a key out of %s, though no default has it (N14)", async (path) => {
+    const text = (map: object) => {
+      const [section = "", field] = path.split(".");
+      const values: Record<string, unknown> = {
+        ...much,
+        [section]: field === undefined ? map : { enabled: true, [field]: map },
+      };
+      if (section === "serviceAccount" || section === "tests") values[section] = { [field ?? ""]: map };
+      return renderText({ values: oneAddress({}, values) });
+    };
+    expect(await text({ team: null, kept: "a" })).toBe(await text({ kept: "a" }));
+    expect(await text({ kept: "a" })).toContain("kept: a");
+  });
+
   it("is the default in a subchart too", async () => {
     const nulls = Object.fromEntries(sections.map((section) => [section, null]));
     const release = await umbrella(["dd"]);

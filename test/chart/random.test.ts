@@ -46,9 +46,9 @@ const word = () =>
 const requirement = () =>
   one([
     () => word(),
-    () => `${word()}${one(["=", "==", "!=", " = ", "=="])}${word()}`,
+    () => `${word()}${one(["=", "==", "!=", " = ", "==", ">", "\u00a0=", "=\u00a0", "\t=\u000b"])}${word()}`,
     () => `${word()} ${one(["in", "notin", "In"])} (${some(3, word, ",")}${one([")", ")", ""])}`,
-    () => `!${word()}`,
+    () => `!${one(["", "", " ", "\u00a0"])}${word()}`,
   ])();
 const selector = () => some(3, requirement, one([",", ", ", ",,"]));
 

@@ -16,6 +16,8 @@ const addresses: [string, object][] = [
   selector("app in (a, b,), !canary"),
   selector("example.com/app notin (a,b),tier"),
   selector("app="),
+  selector("app,! canary"),
+  selector("app\t=\r\n a"),
   selector(`app=${"a".repeat(63)}`),
   ["a namespace of 63 letters", { namespace: "a".repeat(63) }],
   ["an answer", { whenNoTarget: "Pass" }],

@@ -49,7 +49,7 @@ const refusals: [string, object, string][] = [
   [
     "a number for a label",
     oneAddress({}, { podLabels: { team: 1 } }),
-    "at '/podLabels/team': got number, want string",
+    "at '/podLabels/team': got number, want null or string",
   ],
   [
     "a text for a section",

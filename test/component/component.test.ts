@@ -70,12 +70,12 @@ describe("MagicIpAddress", () => {
   it("keeps a secret in the chart's values a secret", async () => {
     new MagicIpAddress("secret", {
       ...minimal,
-      values: { podAnnotations: { a: pulumi.secret("s3cret") } },
+      values: { daemonSetAnnotations: { a: pulumi.secret("s3cret") } },
     });
     // Pulumi's wire format: the signature of a secret around the value (sdk/nodejs/runtime/rpc.ts).
     expect((await chartOf(resources, "secret")).values).toMatchObject({
       "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
-      value: { podAnnotations: { a: "s3cret" } },
+      value: { daemonSetAnnotations: { a: "s3cret" } },
     });
   });
 });

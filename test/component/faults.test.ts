@@ -47,6 +47,11 @@ const wrong: [string, object, string][] = [
     'selector: has "dd=agent", which is no label value (at most 63 letters, digits, "-", "_", ".", alphanumeric at both ends): write it as for kubectl -l, as app=dd-agent',
   ],
   [
+    "a selector that compares numbers (N2)",
+    { selector: "tier>5" },
+    'selector: has "tier>5": > and < are not served (write key=value, key in (a,b), key or !key): write it as for kubectl -l, as app=dd-agent',
+  ],
+  [
     "a selector with two commas",
     { selector: "a=b,,c" },
     'selector: has nothing between two commas in "a=b,,c": write it as for kubectl -l, as app=dd-agent',
@@ -267,6 +272,23 @@ const wrong: [string, object, string][] = [
     'agent.nodeSelector["example.com/pool"]: 1 is not a string: write "1"',
   ],
   [
+    "addresses in the chart's values (N8)",
+    { values: { addresses: [{}] } },
+    "values.addresses: cannot be set: write ipAddress, selector and ports beside values, or take MagicIpAddresses",
+  ],
+  ...["healthPort", "metricsPort", "nodeSelector", "allowedCidrs", "podLabels"].map(
+    (name): [string, object, string] => [
+      `${name} in the chart's values (N8)`,
+      { values: { [name]: null } },
+      `values.${name}: cannot be set: write it as agent.${name}`,
+    ],
+  ),
+  [
+    "an image in the chart's values (N8)",
+    { values: { image: { pullPolicy: "Always" } } },
+    "values.image: cannot be set: write it as agent.image, and its pullPolicy as agent.imagePullPolicy",
+  ],
+  [
     "another name for the DaemonSet",
     { values: { fullnameOverride: "x" } },
     "values.fullnameOverride: cannot be set: the component's own name is that of the DaemonSet, and its output says so",
@@ -326,6 +348,8 @@ describe("a mistake that users made", () => {
     new (type as new (...args: unknown[]) => unknown)(...args);
   const one = (changes: object) => () =>
     make(MagicIpAddress, "a", { ipAddress: "169.254.210.210", selector: "app=dd-agent", ...changes });
+  const circular: Record<string, unknown> = {};
+  circular.self = circular;
   const several = (args?: unknown) => () => make(MagicIpAddresses, "a", args);
 
   it.each<[string, () => unknown, string[]]>([
@@ -392,6 +416,43 @@ describe("a mistake that users made", () => {
       "no name",
       () => make(MagicIpAddress, undefined, { ipAddress: "169.254.210.210", selector: "app=dd-agent" }),
       ['name: is missing: write the name of the DaemonSet, as "dd-agent"'],
+    ],
+    [
+      "a number for a name (N7)",
+      () => make(MagicIpAddress, 5, { ipAddress: "169.254.210.210", selector: "app=dd-agent" }),
+      ['name: 5 is not a string: write the name of the DaemonSet, as "dd-agent"'],
+    ],
+    [
+      "what JSON cannot say (N7)",
+      one({ ports: [{ port: 8126n }], selector: circular, agent: { pollInterval: 1e400 } }),
+      [
+        "ports[0].port: 8126n is not a number: write 8126",
+        'selector: [object Object] is not a string: write "app=dd-agent"',
+        "agent.pollInterval: Infinity is no interval: write a whole number of seconds from 1 to 86400",
+      ],
+    ],
+    [
+      "a bigint for the arguments (N7)",
+      () => make(MagicIpAddress, "a", 1n),
+      ["args: 1n is not an object: write { ipAddress: …, selector: … }"],
+    ],
+    [
+      "a gap in a list, and a Map and a Date for objects (N7)",
+      one({
+        ports: [, { port: 1 }],
+        agent: new Map([["namespace", "x"]]),
+        values: new Date(),
+      }),
+      [
+        "ports[0]: undefined is not an object: write { port: 8126 }",
+        'agent: [object Map] is not an object: write { namespace: "kube-system" }',
+        "values: [object Date] is not a map: write { affinity: {} }",
+      ],
+    ],
+    [
+      "an object without a class for a text (N7)",
+      one({ agent: { podLabels: { a: Object.create(null) } } }),
+      ["agent.podLabels.a: {} is not a string: write a text"],
     ],
     [
       "true for a number of nodes",

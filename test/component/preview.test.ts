@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, it, vi } from "vitest";
 import { MagicIpAddress, type MagicIpAddressArgs, MagicIpAddresses } from "../../index.ts";
-import { render } from "../chart/render.ts";
+import { chartFaults, render } from "../chart/render.ts";
 import { chartOf, known, mockPulumi } from "./installation.ts";
 
 const resources = await mockPulumi({ preview: true });
@@ -83,7 +83,13 @@ describe("what is not known at preview", () => {
     ],
     [
       "value",
-      { values: { podAnnotations: { a: unknown() }, tolerations: [unknown()], healthPort: unknown() } },
+      {
+        values: {
+          daemonSetAnnotations: { a: unknown() },
+          tests: { tolerations: [unknown()] },
+          nameOverride: unknown(),
+        },
+      },
     ],
     ["values", { values: unknown(), skipAwait: unknown() }],
   ])("is no %s that the chart cannot do without", async (name, changes) => {
@@ -101,6 +107,65 @@ describe("what is not known at preview", () => {
       const { values } = await chartOf(resources, name);
       expect(await render({ values: values })).not.toEqual([]);
     }
+  });
+
+  const monitored = { values: { podMonitor: { enabled: true, assumeCrd: true } } };
+  const ofBlock = { allowedCidrs: ["169.254.210.0/24"] };
+  it.each<[string, object]>([
+    ["an IP, beside blocks that it must lie in", { ipAddress: unknown(), agent: ofBlock }],
+    [
+      "a block, beside an IP of it",
+      { ipAddress: "10.1.2.3", agent: { allowedCidrs: ["fd00::/8", unknown()] } },
+    ],
+    ["the metrics port, which a PodMonitor needs", { agent: { metricsPort: unknown() }, ...monitored }],
+    ["the agent, of which a PodMonitor needs the metrics port", { agent: unknown(), ...monitored }],
+    ["the metrics port, beside a health port", { agent: { metricsPort: unknown(), healthPort: 9091 } }],
+    ["the health port, beside a metrics port", { agent: { healthPort: unknown(), metricsPort: 61000 } }],
+    ["a port, beside the last one", { ports: [{ port: unknown() }, { port: 65535 }] }],
+    [
+      "a port, beside a range to the last one",
+      { ports: [{ port: 60000, endPort: 65535 }, { port: unknown() }] },
+    ],
+    ["a protocol, beside TCP", { ports: [{ port: 53 }, { port: 53, protocol: unknown() }] }],
+    [
+      "the only free protocol",
+      { ports: [{ port: 1, protocol: unknown() }, { port: 1 }, { port: 1, protocol: "UDP" }] },
+    ],
+    [
+      "a port of UDP, beside all of TCP",
+      {
+        ports: [
+          { port: 1, endPort: 65535 },
+          { port: unknown(), protocol: "UDP" },
+        ],
+      },
+    ],
+  ])("is no refusal at preview that `pulumi up` does not have: %s (N9, N10, N11)", async (what, changes) => {
+    const name = what.replace(/\W+/g, "-").toLowerCase().slice(0, 49);
+    install(name, changes);
+    const { values } = await chartOf(resources, name);
+    expect(await chartFaults({ values })).toEqual([]);
+  });
+
+  it("is no refusal either where the stand-in's address is written (N10)", async () => {
+    const later = () => ({ ...minimal, ipAddress: unknown<string>() });
+    const fixed = { ...minimal, ipAddress: "198.18.0.0", ipv6Address: "fd00::1" };
+    new MagicIpAddresses("taken", {
+      addresses: [later(), later(), fixed, { ...fixed, ipAddress: "198.18.0.2", ipv6Address: undefined }],
+    });
+    const { values } = await chartOf(resources, "taken");
+    expect(await chartFaults({ values })).toEqual([]);
+  });
+
+  it("names the blocks that the preview's chart does not hold against the addresses (N9)", async () => {
+    log.mockClear();
+    install("blocks", { ipAddress: unknown(), agent: ofBlock });
+    expect(
+      ((await chartOf(resources, "blocks")).values as { allowedCidrs?: unknown }).allowedCidrs,
+    ).toBeUndefined();
+    expect(log.mock.calls.map(([text]) => text)).toContainEqual(
+      expect.stringContaining("leaves it out: ipAddress, agent.allowedCidrs"),
+    );
   });
 
   it("does not hide what is known and wrong", () => {

@@ -74,6 +74,7 @@ function selectorProbes(): Record<string, Probe> {
     selectorEmpty: selector(""),
     selectorComma: selector("a=b,,", "a=b,,"),
     selectorPart: selector("two words", "two words"),
+    selectorOrder: selector("wrong>1", "wrong>1"),
     selectorKey: selector("-wrong=b", "-wrong"),
     selectorValue: selector("a=-wrong", "-wrong"),
   };

@@ -44,6 +44,7 @@ function simplify(schema: Schema): void {
   joinKinds(schema);
   if (schema.enum !== undefined) suggest(schema);
   for (const property of Object.values(schema.properties ?? {})) allowNull(property as Schema);
+  if (typeof schema.additionalProperties === "object") allowNull(schema.additionalProperties);
 }
 
 /** "This or that" becomes one list of kinds: a refusal then is one line. */
@@ -62,7 +63,7 @@ function suggest(schema: Schema): void {
   Object.assign(schema, { type: "string", anyOf: [{ enum: words }, {}] });
 }
 
-/** Null is the default. */
+/** Null is the default; in a map of the user's own, it takes the key away. */
 function allowNull(schema: Schema): void {
   const kinds = [schema.type].flat() as string[];
   if (!kinds.includes("null")) Object.assign(schema, { type: [...kinds, "null"] });

@@ -24,7 +24,8 @@ interface Job {
 }
 interface Step {
   uses?: string;
-  with?: { name: string };
+  with?: { name: string; path?: string };
+  "working-directory"?: string;
   run?: string;
   env?: Record<string, string>;
 }
@@ -48,14 +49,22 @@ const LOADS = ["actions/download-artifact", "sigstore/cosign-installer", "action
 
 /** Commands of such a job. None of them runs code that comes with the repository or with a dependency of it. */
 const UPLOADS = [
-  /^(echo|sed|tee|diff|sha256sum) /,
+  /^(echo|sed|tee|diff|sha256sum|sort|find|mkdir|jq)( |$)/,
+  /^tar --extract --to-stdout /,
   /^docker login /,
-  /^skopeo copy --all --preserve-digests .* oci-archive:image\.tar /,
+  /^skopeo copy --all --preserve-digests .* oci-archive:files\/image\.tar /,
   /^cosign (sign|attest) /,
-  /^helm push "chart\/[^"]+\.tgz" /,
-  /^npm publish "\.\/npm\/[^"]+\.tgz" --ignore-scripts /,
+  /^helm push "files\/chart\/[^"]+\.tgz" /,
+  /^npm publish "\.\.\/files\/npm\/[^"]+\.tgz" --ignore-scripts .* --registry \S+ --userconfig \/dev\/null$/,
   /^gh release create /,
 ];
+
+/** What a job that holds an identity does with files before it uses them; test/package/release.test.ts runs it. */
+const COMPARES = `echo "$SUMS" | sed '/^$/d' > ../sums.txt
+sha256sum --check --strict ../sums.txt
+sed 's/^.\\{66\\}/f /' ../sums.txt | sort > ../listed.txt
+find . ! -type d -printf '%y %P\\n' | sort | diff ../listed.txt -
+`;
 
 /** The single commands of a step's script. */
 function commandsOf(run: string): string[] {
@@ -154,8 +163,11 @@ describe("the release's jobs", () => {
       const taken = steps.filter(({ uses = "" }) => uses.startsWith("actions/download-artifact@"));
       const builds = taken.map(({ with: { name: artifact } = { name: "" } }) => BUILDS[artifact]);
       expect(steps.slice(0, taken.length)).toEqual(taken);
-      const { run, env } = steps[taken.length] ?? {};
-      expect(run).toMatch(/^echo "\$SUMS" \|.* sha256sum --check --strict$/);
+      expect(taken.map((step) => step.with?.path)).toEqual(taken.map(() => "files"));
+      const { run, env, "working-directory": directory } = steps[taken.length] ?? {};
+      expect([run, directory]).toEqual([COMPARES, "files"]);
+      // Tools read files of the directory that they run in, as npm does .npmrc: no other step runs in this one.
+      expect(steps.filter((step) => step["working-directory"] === "files")).toHaveLength(1);
       expect(env?.SUMS?.match(/needs\.[\w-]+(?=\.outputs\.sums)/g)).toEqual(
         builds.map((build) => `needs.${build}`),
       );

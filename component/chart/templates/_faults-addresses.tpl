@@ -34,31 +34,31 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Without `with`, to which an address that is empty is none at all. */}}
 {{- define "magic-ip-address.addressFaults" -}}
 {{- $state := .state -}}
 {{- $path := .path -}}
-{{- with .address -}}
+{{- $address := .address -}}
 {{- range $field := list "ipAddress" "selector" -}}
-{{- if kindIs "invalid" (index $.address $field) -}}
+{{- if kindIs "invalid" (index $address $field) -}}
 {{- include "magic-ip-address.refuse" (list $state (print $path "." $field) "textMissing") -}}
 {{- end -}}
 {{- end -}}
-{{- if kindIs "string" .ipAddress -}}
-{{- include "magic-ip-address.ipFaults" (dict "state" $state "path" (print $path ".ipAddress") "text" .ipAddress) -}}
+{{- if kindIs "string" $address.ipAddress -}}
+{{- include "magic-ip-address.ipFaults" (dict "state" $state "path" (print $path ".ipAddress") "text" $address.ipAddress) -}}
 {{- end -}}
-{{- if kindIs "string" .ipv6Address -}}
-{{- include "magic-ip-address.ipv6AddressFaults" (dict "state" $state "path" (print $path ".ipv6Address") "address" .) -}}
+{{- if kindIs "string" $address.ipv6Address -}}
+{{- include "magic-ip-address.ipv6AddressFaults" (dict "state" $state "path" (print $path ".ipv6Address") "address" $address) -}}
 {{- end -}}
-{{- if and (kindIs "string" .namespace) (not (regexMatch $state.spec.patterns.namespace (toString .namespace))) -}}
-{{- include "magic-ip-address.refuse" (list $state (print $path ".namespace") "namespace" .namespace) -}}
+{{- if and (kindIs "string" $address.namespace) (not (regexMatch $state.spec.patterns.namespace (toString $address.namespace))) -}}
+{{- include "magic-ip-address.refuse" (list $state (print $path ".namespace") "namespace" $address.namespace) -}}
 {{- end -}}
-{{- if kindIs "string" .selector -}}
-{{- include "magic-ip-address.selectorFaults" (dict "state" $state "path" (print $path ".selector") "text" .selector) -}}
+{{- if kindIs "string" $address.selector -}}
+{{- include "magic-ip-address.selectorFaults" (dict "state" $state "path" (print $path ".selector") "text" $address.selector) -}}
 {{- end -}}
-{{- include "magic-ip-address.refuseOtherWord" (list $state (print $path ".whenNoTarget") .whenNoTarget "whenNoTarget") -}}
-{{- include "magic-ip-address.portsFaults" (dict "state" $state "path" (print $path ".ports") "ports" .ports) -}}
-{{- include "magic-ip-address.claimFaults" (dict "state" $state "path" $path "address" .) -}}
-{{- end -}}
+{{- include "magic-ip-address.refuseOtherWord" (list $state (print $path ".whenNoTarget") $address.whenNoTarget "whenNoTarget") -}}
+{{- include "magic-ip-address.portsFaults" (dict "state" $state "path" (print $path ".ports") "ports" $address.ports) -}}
+{{- include "magic-ip-address.claimFaults" (dict "state" $state "path" $path "address" $address) -}}
 {{- end -}}
 
 {{- define "magic-ip-address.ipFaults" -}}

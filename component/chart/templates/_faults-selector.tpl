@@ -8,7 +8,7 @@
 {{/* JSON list of a sentence's name and its word; nothing where the selector is right. */}}
 {{- define "magic-ip-address.selectorComplaint" -}}
 {{- $parts := include "magic-ip-address.requirements" .text | fromJsonArray -}}
-{{- if not (trim .text) -}}
+{{- if not (trimAll " \t\r\n" .text) -}}
 {{- list "selectorEmpty" | toJson -}}
 {{- else if has "" $parts -}}
 {{- list "selectorComma" .text | toJson -}}
@@ -30,7 +30,7 @@
 {{- end -}}
 {{- $parts := list -}}
 {{- range splitList "," $hidden -}}
-{{- $parts = append $parts (replace "\u0000" "," . | trim) -}}
+{{- $parts = append $parts (replace "\u0000" "," . | trimAll " \t\r\n") -}}
 {{- end -}}
 {{- toJson $parts -}}
 {{- end -}}
@@ -38,25 +38,30 @@
 {{- define "magic-ip-address.requirementComplaint" -}}
 {{- $key := "" -}}
 {{- $values := list -}}
-{{- $set := "^(\\S+)\\s+(in|notin)\\s*\\(([^()]*)\\)$" -}}
-{{- $equality := "^([^\\s=!]+)\\s*(==|=|!=)\\s*(\\S*)$" -}}
-{{- if regexMatch $set .text -}}
+{{- $set := "^([^ \\t\\r\\n]+)[ \\t\\r\\n]+(in|notin)[ \\t\\r\\n]*\\(([^()]*)\\)$" -}}
+{{- $equality := "^([^ \\t\\r\\n=!]+)[ \\t\\r\\n]*(==|=|!=)[ \\t\\r\\n]*([^ \\t\\r\\n]*)$" -}}
+{{- $isOrder := regexMatch "[<>]" .text -}}
+{{- if $isOrder -}}
+{{- else if regexMatch $set .text -}}
 {{- $key = regexReplaceAll $set .text "${1}" -}}
 {{- $values = regexReplaceAll $set .text "${3}" | splitList "," -}}
 {{- else if regexMatch $equality .text -}}
 {{- $key = regexReplaceAll $equality .text "${1}" -}}
 {{- $values = list (regexReplaceAll $equality .text "${3}") -}}
-{{- else if regexMatch "^(![^\\s=!]+|[^\\s=!()]+)$" .text -}}
-{{- $key = trimPrefix "!" .text -}}
+{{- else if regexMatch "^(![ \\t\\r\\n]*[^ \\t\\r\\n=!]+|[^ \\t\\r\\n=!()]+)$" .text -}}
+{{- $key = trimPrefix "!" .text | trimAll " \t\r\n" -}}
 {{- end -}}
-{{- if not $key -}}
+{{- if $isOrder -}}
+{{- list "selectorOrder" .text | toJson -}}
+{{- else if not $key -}}
 {{- list "selectorPart" .text | toJson -}}
 {{- else if not (include "magic-ip-address.isLabelKey" (dict "patterns" .patterns "key" $key)) -}}
 {{- list "selectorKey" $key | toJson -}}
 {{- else -}}
 {{- range $values -}}
-{{- if and (trim .) (not (regexMatch $.patterns.label (trim .))) -}}
-{{- list "selectorValue" (trim .) | toJson -}}
+{{- $value := trimAll " \t\r\n" . -}}
+{{- if and $value (not (regexMatch $.patterns.label $value)) -}}
+{{- list "selectorValue" $value | toJson -}}
 {{- break -}}
 {{- end -}}
 {{- end -}}

@@ -14,6 +14,7 @@ Each template of faults gets a "state" that it adds to:
 {{- include "magic-ip-address.clusterFaults" (dict "state" $state "chart" .) -}}
 {{- include "magic-ip-address.addressesFaults" (dict "state" $state "values" .Values) -}}
 {{- if not $state.faults -}}
+{{- include "magic-ip-address.annotationFaults" (dict "state" $state "chart" .) -}}
 {{- include "magic-ip-address.siblingFaults" (dict "state" $state "chart" .) -}}
 {{- include "magic-ip-address.sizeFaults" (dict "state" $state "chart" .) -}}
 {{- end -}}

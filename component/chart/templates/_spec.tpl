@@ -19,6 +19,7 @@ addresses as their first and last one in hexadecimal.
   "selectorEmpty": "is empty: it would select every pod: write it as for kubectl -l, as app=dd-agent",
   "selectorComma": "has nothing between two commas in \"⟦1⟧\": write it as for kubectl -l, as app=dd-agent",
   "selectorPart": "has a part that is no requirement: \"⟦1⟧\" (write key=value, key in (a,b), key or !key): write it as for kubectl -l, as app=dd-agent",
+  "selectorOrder": "has \"⟦1⟧\": > and < are not served (write key=value, key in (a,b), key or !key): write it as for kubectl -l, as app=dd-agent",
   "selectorKey": "has \"⟦1⟧\", which is no label key (letters, digits, \"-\", \"_\", \".\", with an optional DNS prefix and \"/\"): write it as for kubectl -l, as app=dd-agent",
   "selectorValue": "has \"⟦1⟧\", which is no label value (at most 63 letters, digits, \"-\", \"_\", \".\", alphanumeric at both ends): write it as for kubectl -l, as app=dd-agent",
   "port": "⟦1⟧ is not a port: write a whole number from 1 to 65535",
