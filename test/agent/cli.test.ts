@@ -40,7 +40,7 @@ describe("plan", () => {
   });
 
   it("reads one address from the environment", async () => {
-    const env = { MAGIC_IP: "169.254.7.7", SELECTOR: "app=dd-agent", NAMESPACE: "monitoring", PORT: "8126" };
+    const env = { MAGIC_IP: "169.254.0.7", SELECTOR: "app=dd-agent", NAMESPACE: "monitoring", PORT: "8126" };
     await expect(call(["plan", "--pods", `${fixtures}pods.yaml`], env)).resolves.toMatchObject({ code: 2 });
     const { code, out } = await call(["plan", "--pods", `${fixtures}pods.yaml`], {
       ...env,
