@@ -158,8 +158,8 @@ describe("the agent's pod", () => {
     expect(ports).toBeUndefined();
   });
 
-  it("learns where it is from its environment", async () => {
-    const manifests = await render({ values: oneAddress() });
+  it.each([true, false])("learns where it is from its environment, with rbac.create %s", async (create) => {
+    const manifests = await render({ values: oneAddress({}, { rbac: { create } }) });
     expect(container(manifests).env).toEqual([
       { name: "NODE_NAME", valueFrom: { fieldRef: { fieldPath: "spec.nodeName" } } },
       { name: "POD_NAMESPACE", valueFrom: { fieldRef: { fieldPath: "metadata.namespace" } } },
