@@ -45,27 +45,55 @@ export async function departure(
   const { home } = installation;
   if (home === undefined) return { removed: false, reason: "no DaemonSet is configured to ask for" };
   const end = performance.now() + patience;
-  let missing = Number.POSITIVE_INFINITY;
   const signal = AbortSignal.timeout(patience);
+  const heard = new Heard(patience / 2);
   for (;;) {
     const asked = performance.now();
-    const answer = await ask(api, home, signal);
-    missing = answer.kind === "missing" ? Math.min(missing, asked) : Number.POSITIVE_INFINITY;
-    // Who may ask for the one may ask for the other, whose watch may be behind.
-    if ((answer.kind === "gone" || answer.kind === "missing") && home.installation !== undefined)
-      await installation.look(signal).catch(() => undefined);
-    const verdict = judge(answer, installation);
+    // Both at once: an API server may need a second for an answer. The Lease's watch may be behind.
+    const looked = home.installation === undefined ? undefined : installation.look(signal);
+    const [answer] = await Promise.all([ask(api, home, signal), looked?.catch(() => undefined)]);
+    heard.take(answer, asked, installation);
+    const verdict = judge(answer, installation, heard);
     if (verdict !== undefined) return verdict;
-    // One that was asked for once, before it came back, may be there by now.
-    const isMissing = asked - missing >= patience / 2;
-    if (performance.now() + pause > end) return { removed: isMissing, reason: answer.reason };
+    if (performance.now() + pause > end) return heard.atTheEnd(answer);
     await delay(pause);
   }
 }
 
 type Answer =
   | { kind: "there"; uid: string | undefined; reason: string }
-  | { kind: "missing" | "gone" | "silent"; reason: string };
+  | { kind: "missing" | "gone" | "refused" | "silent"; reason: string };
+
+/** What the answers so far say together. Refusals and silence take back nothing. */
+class Heard {
+  /** Whether our own DaemonSet was there when it was last answered. */
+  isThere = false;
+  /** When it was asked for first, and last, where it is missing since. */
+  #missing: { since: number; until: number; refused: boolean; reason: string } | undefined;
+
+  /** `long`: milliseconds after which one that is still missing does not come back. */
+  constructor(readonly long: number) {}
+
+  take(answer: Answer, asked: number, { uid }: Installation): void {
+    if (answer.kind === "there") {
+      this.isThere = uid === undefined || answer.uid === uid;
+      this.#missing = undefined;
+    } else if (answer.kind === "missing") {
+      this.isThere = false;
+      this.#missing ??= { since: asked, until: asked, refused: false, reason: answer.reason };
+      this.#missing.until = asked;
+    } else if (answer.kind === "refused" && this.#missing !== undefined) {
+      this.#missing.refused = true;
+    }
+  }
+
+  /** One that was asked for once only may be back by now, unless our rights went with it. */
+  atTheEnd({ reason }: Answer): Departure {
+    const missing = this.#missing;
+    const isGone = missing !== undefined && (missing.refused || missing.until - missing.since >= this.long);
+    return isGone ? { removed: true, reason: missing.reason } : { removed: false, reason };
+  }
+}
 
 async function ask(api: Api, home: Home, signal: AbortSignal): Promise<Answer> {
   try {
@@ -77,22 +105,25 @@ async function ask(api: Api, home: Home, signal: AbortSignal): Promise<Answer> {
       : { kind: "there", uid, reason: "its DaemonSet stays" };
   } catch (error) {
     if (isNotFound(error)) return { kind: "missing", reason: "its DaemonSet is gone" };
-    return {
-      kind: "silent",
-      reason: error instanceof ApiError ? error.message : "the API server does not answer",
-    };
+    if (!(error instanceof ApiError)) return { kind: "silent", reason: "the API server does not answer" };
+    const isRefusal = error.status === 401 || error.status === 403;
+    return { kind: isRefusal ? "refused" : "silent", reason: error.message };
   }
 }
 
 /** Undefined: to be asked again. */
-function judge(answer: Answer, { home, uid, word, hasGone }: Installation): Departure | undefined {
+function judge(
+  answer: Answer,
+  { home, word, hasGone }: Installation,
+  { isThere }: Heard,
+): Departure | undefined {
   const heir = heirOf(home, word);
   if (heir !== undefined)
     return { removed: false, reason: `the DaemonSet ${heir} serves the installation now` };
   if (answer.kind === "gone") return { removed: true, reason: answer.reason };
   if (answer.kind === "missing" && word.kind !== "there") return { removed: true, reason: answer.reason };
-  const isOurs = answer.kind === "there" && (uid === undefined || answer.uid === uid);
-  if (hasGone && !isOurs) return { removed: true, reason: "its Lease is gone" };
+  // One that was there a moment ago is not gone because nobody answers now.
+  if (hasGone && !isThere) return { removed: true, reason: "its Lease is gone" };
   // Where the Lease has just gone, the DaemonSet may be about to.
   return answer.kind === "there" && !hasGone ? { removed: false, reason: answer.reason } : undefined;
 }

@@ -146,8 +146,8 @@ export class FlowPass {
   }
 
   async #run(kind: FlowKind, held: Held): Promise<boolean> {
-    if (held.state === undefined || this.#writes > 0) return true;
     if (kind === "datagrams") this.#takeLaggards();
+    if (held.state === undefined || this.#writes > 0) return true;
     const isDue = this.#now() - this.#all[kind] >= allEvery;
     const ipAddresses = isDue ? undefined : new Set(this.#dirty[kind]);
     if (ipAddresses?.size === 0) return true;

@@ -1,4 +1,5 @@
 import type { V1Pod } from "@kubernetes/client-node";
+import { matchesSelector } from "../component/spec/selector.ts";
 import type { Api } from "./api.ts";
 import type { Address, Config } from "./config.ts";
 import { type Pod, podFromApi, podShape, type Sight } from "./pod.ts";
@@ -44,6 +45,7 @@ export function watchPods(
   const all = { ...times, relist: config.pollInterval * 1000 };
   const deleted = new Deleted();
   const nameOf = namer(config);
+  const crowded = crowdedNamespaces(config);
   const watches = new Map(
     [...interests(config)].map(([name, interest]) => [
       name,
@@ -62,9 +64,13 @@ export function watchPods(
     pods: () =>
       isWaiting()
         ? undefined
-        : merged(
-            own.map(({ known }) => known ?? new Map()),
-            deleted,
+        : wanted(
+            config,
+            crowded,
+            merged(
+              own.map(({ known }) => known ?? new Map()),
+              deleted,
+            ),
           ),
     sight: {
       knows: (address) => watches.get(nameOf(address))?.known !== undefined,
@@ -108,12 +114,28 @@ function interests(config: Config): Map<string, Interest> {
 type Place = Pick<Address, "namespace" | "selector">;
 
 /** Names an address by its namespace and selector, or by its namespace alone where that has many selectors. */
-function namer({ addresses }: Config): (address: Place) => string {
-  const byNamespace = Map.groupBy(addresses, ({ namespace }) => namespace);
-  const isCrowded = (places: Place[] = []) =>
-    new Set(places.map(({ selector }) => selector)).size > mostSelectors;
-  const crowded = new Set([...byNamespace.keys()].filter((name) => isCrowded(byNamespace.get(name))));
+function namer(config: Config): (address: Place) => string {
+  const crowded = crowdedNamespaces(config);
   return ({ namespace, selector }) => (crowded.has(namespace) ? namespace : `${namespace} ${selector}`);
+}
+
+function crowdedNamespaces({ addresses }: Config): Set<string> {
+  const byNamespace = Map.groupBy(addresses, ({ namespace }) => namespace);
+  const isCrowded = ([, places]: [string, Place[]]) =>
+    new Set(places.map(({ selector }) => selector)).size > mostSelectors;
+  return new Set([...byNamespace].filter(isCrowded).map(([namespace]) => namespace));
+}
+
+/** Those that an address selects: of a namespace that is watched as a whole there are others. */
+function wanted({ addresses }: Config, crowded: Set<string>, pods: Pod[]): Pod[] {
+  return pods.filter(
+    (pod) =>
+      !crowded.has(pod.namespace) ||
+      addresses.some(
+        ({ namespace, requirements }) =>
+          namespace === pod.namespace && matchesSelector(requirements, pod.labels),
+      ),
+  );
 }
 
 /** Two selectors may know one pod; the uid tells, and the version which of them heard of it last. */

@@ -73,7 +73,10 @@ const zeroconf = "169.254.0.0/16";
 function routeFindings(ipAddress: string, routes: Route[]): Finding[] {
   const [route] = routesTo(ipAddress, routes);
   if (route === undefined || route.bits <= 1 || isDefault(route) || isRouteForIt(route, routes)) return [];
-  if (isOfOvnKubernetes(route)) return [ovnKubernetesFinding(ipAddress, route)];
+  // Bridges by an uplink's name are not OVN-Kubernetes' alone, and have the link-local route as other interfaces do.
+  const isOvnNode = routes.some((other) => other.interface?.startsWith("ovn-k8s-mp"));
+  if (isOfOvnKubernetes(route) && (isOvnNode || route.range !== zeroconf))
+    return [ovnKubernetesFinding(ipAddress, route)];
   const by = route.interface === undefined || route.kind === "reject" ? "" : ` by ${route.interface}`;
   if (route.range === zeroconf) {
     const message = `${ipAddress} lies in the node's link-local route ${zeroconf}${by}, which does no harm`;

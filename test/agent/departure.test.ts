@@ -117,6 +117,41 @@ it.each([0, 50, 130, 260])(
   },
 );
 
+/** Answers of an API server that knows the Lease for as long as it answers at all. */
+function withLease(daemonSetAnswers: (object | Error)[], slow = 0): Api {
+  let asked = 0;
+  return {
+    ...api(staying),
+    get: async <T>(path: string) => {
+      await delay(slow);
+      const answer = daemonSetAnswers[Math.min(asked, daemonSetAnswers.length - 1)];
+      if (path.includes("daemonsets")) asked++;
+      if (answer instanceof Error && (path.includes("daemonsets") || answer !== gone)) throw answer;
+      return (path.includes("daemonsets") ? answer : { spec: { holderIdentity: "dd-agent" } }) as T;
+    },
+  };
+}
+
+it.each([
+  ["go when the DaemonSet is missing, and then nobody may ask", [gone, refused(403)], 0, true],
+  ["go when it was missing at last, and then nobody may ask", [gone, gone, gone, refused(401)], 0, true],
+  ["go when it is missing, in answers that take a third of the patience", [gone], 110, true],
+  ["stay when it was missing once, and then nobody answers", [gone, new Error("reset")], 0, false],
+])("rules %s, while the Lease says that it serves", async (_what, answers, slow, removed) => {
+  const server = withLease(answers, slow);
+  const installation = new Installation(server, { ...home, installation: "dd" });
+  installation.word = { kind: "there", daemonSet: "dd-agent" };
+  expect((await departure(server, installation, { patience: 300, pause: 50 })).removed).toBe(removed);
+});
+
+it("rules stay when the Lease went and the DaemonSet is ours, although the next answer does not come", async () => {
+  const server = api({ metadata: { uid: "ours" } }, new Error("timed out"));
+  const installation = new Installation(server, home);
+  installation.uid = "ours";
+  installation.word = { kind: "gone", at: performance.now() };
+  expect((await departure(server, installation, times)).removed).toBe(false);
+});
+
 it("the Lease's watch is opened again within a second each time that something in between cuts it", async () => {
   let opened = 0;
   const cutting: Api = {

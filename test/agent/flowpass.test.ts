@@ -92,6 +92,16 @@ describe("a pass over the flows", () => {
     expect(flows.passes.map(({ ips }) => ips)).toEqual(Array(3).fill(["169.254.210.210"]));
   });
 
+  it("is not asked for again and again while a write takes longer than the next look is away", async () => {
+    const { flow, held, write, clock } = begin();
+    await write(state(pod("a")));
+    await write(state(b), async () => {
+      clock.now = 7_000;
+      await flow.run("datagrams", held);
+      expect(flow.datagrams.maximum).toBeGreaterThan(1_000);
+    });
+  });
+
   it("looks at all datagrams again 1 to 2 s and 5 to 6 s after the first write", async () => {
     const { flows, flow, held, write, clock } = begin();
     await write(state(pod("a")));

@@ -231,6 +231,10 @@ describe("the pods of the node", () => {
       expect(of.addresses.every(source.sight.knows)).toBe(true);
       return api.asked.filter(({ kind }) => kind === "list").map(({ query }) => query.labelSelector);
     };
+    const api = new ScriptedApi([[podOf("stranger", "1")]], []);
+    const { source } = follow(api, many(17));
+    await until(() => names(source) !== undefined);
+    expect(names(source)).toEqual([]);
     expect((await lists(many(16))).length).toBe(16);
     expect(await lists(many(17))).toEqual([undefined]);
   });

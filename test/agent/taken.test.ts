@@ -33,6 +33,12 @@ describe("a magic IP", () => {
     expect(codes([byDefault, "eth0 0000FEA9 0000FFFF"])).toEqual(["info ADDRESS_IN_LINK_LOCAL_ROUTE"]);
   });
 
+  it("is free where that route is by a bridge that OVN-Kubernetes' is called as, on a node without its pods", () => {
+    const routes = [byDefault, "br-ex 0000FEA9 0000FFFF"];
+    expect(codes(routes)).toEqual(["info ADDRESS_IN_LINK_LOCAL_ROUTE"]);
+    expect(codes([...routes, "ovn-k8s-mp0 0001F40A 00FFFFFF"])).toEqual(["fail ADDRESS_OF_OVN_KUBERNETES"]);
+  });
+
   it("is taken where a narrower route leads to it", () => {
     expect(codes([byDefault, "eth0 0000FEA9 0000FFFF", "cni0 00D2FEA9 00FFFFFF"])).toEqual([
       "fail ADDRESS_IN_ROUTE",
@@ -72,10 +78,6 @@ describe("a magic IP in OVN-Kubernetes' masquerade subnet (P4)", () => {
 
   it.each(["br-ex", "breth0", "brens3", "ovn-k8s-mp0"])("is refused on a node that has it by %s", (name) => {
     expect(codes([byDefault, masquerade(name)], {}, inside)).toEqual(["fail ADDRESS_OF_OVN_KUBERNETES"]);
-  });
-
-  it("is refused where the subnet is all of link-local", () => {
-    expect(codes([byDefault, "br-ex 0000FEA9 0000FFFF"])).toEqual(["fail ADDRESS_OF_OVN_KUBERNETES"]);
   });
 
   it("is free on other nodes, and where the subnet is another, as 169.254.169.0/29", () => {

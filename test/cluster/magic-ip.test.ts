@@ -398,7 +398,11 @@ describe("helm install alone", () => {
       return events.includes(said) ? events : undefined;
     });
     expect(event).toContain('"name": "second-magic-ip-address"');
-    expect(await kubectl("logs -n kube-system daemonset/second-magic-ip-address")).toContain(said);
+    // The event may be of the one pod, and kubectl choose the other, which starts.
+    await until(async () => {
+      const log = await kubectl("logs -n kube-system daemonset/second-magic-ip-address").catch(() => "");
+      return log.includes(said) || undefined;
+    });
     expect(
       await kubectl("get daemonset/second-magic-ip-address -n kube-system -o jsonpath={.status.numberReady}"),
     ).toBe("0");

@@ -115,7 +115,9 @@ export async function preview(cli: Cli, directory: string): Promise<Preview> {
   await cli.pulumi(directory, "preview", "--event-log", log);
   const lines = (await readFile(log, "utf8")).trim().split("\n");
   const events = lines.map((line) => JSON.parse(line) as Event);
-  const types = events.flatMap(({ resourcePreEvent }) => resourcePreEvent?.metadata.type ?? []);
+  const all = events.flatMap(({ resourcePreEvent }) => resourcePreEvent?.metadata.type ?? []);
+  // The engine's own, of which the component asks for the stack's state: some hosts of languages show it.
+  const types = all.filter((type) => type !== "pulumi:providers:pulumi");
   const made = events.flatMap(({ resOutputsEvent }) => resOutputsEvent?.metadata ?? []);
   const stack = made.findLast(({ type }) => type === "pulumi:pulumi:Stack");
   return { types: [...new Set(types)].sort(), outputs: stack?.new.outputs ?? {} };
