@@ -11,10 +11,17 @@ const sections = Object.entries(parse(valuesYaml) as object).flatMap(([name, val
 );
 const fields = explainedValues(valuesYaml).map(({ path }) => path);
 
-/** Values with null at the path, which may lead into a section. */
-function withNull(path: string): object {
-  const [section = "", field] = path.split(".");
-  return { [section]: field === undefined ? null : { [field]: null } };
+/** Each section by itself, the fields of each section together, and what is in no section. */
+const places: [string, object][] = [
+  ...sections.map((section): [string, object] => [section, { [section]: null }]),
+  ...[...Map.groupBy(fields, sectionOf)].map(([section, paths]): [string, object] => {
+    const nulls = Object.fromEntries(paths.map((path) => [path.slice(path.indexOf(".") + 1), null]));
+    return [`the fields of ${section}`, section === "the top" ? nulls : { [section]: nulls }];
+  }),
+];
+
+function sectionOf(path: string): string {
+  return path.includes(".") ? path.slice(0, path.indexOf(".")) : "the top";
 }
 
 // Templates that do more when they are told more.
@@ -32,16 +39,17 @@ it.each(globSync("**/*.{yaml,txt}", { cwd: `${chart}/templates` }))(
 );
 
 describe("null", () => {
-  it.each([...new Set([...sections, ...fields])].filter((path) => path !== "addresses"))(
+  it.each(places)(
     "at %s is the default",
-    async (path) => {
-      const left = structuredClone(much) as Record<string, unknown>;
-      delete left[path.split(".")[0] ?? ""];
-      // A PodMonitor without it is a mistake of its own.
-      if (path === "metricsPort") delete left.podMonitor;
+    async (_place, { addresses: _addresses, ...nulls }: { addresses?: null }) => {
+      const left = Object.entries(much).filter(([name]) => !Object.hasOwn(nulls, name));
+      // A PodMonitor without metricsPort is a mistake of its own.
+      const kept = Object.fromEntries(
+        left.filter(([name]) => name !== "podMonitor" || !("metricsPort" in nulls)),
+      );
       const text = (values: object) =>
-        renderText({ values: oneAddress({}, { ...left, ...values }), namespace: "left" });
-      expect(await text(withNull(path))).toBe(await text({}));
+        renderText({ values: oneAddress({}, { ...kept, ...values }), namespace: "left" });
+      expect(await text(nulls)).toBe(await text({}));
     },
   );
 

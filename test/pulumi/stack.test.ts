@@ -93,7 +93,7 @@ describe("a preview by the real engine, of a cluster that cannot be reached", ()
   it("ends where values make the configuration bigger than the annotations of a pod may be", async () => {
     program = () => install({ agent: { podAnnotations: { note: "n".repeat(258_000) } } });
     await expect(stack.preview()).rejects.toThrow(
-      /addresses: the configuration has 258\d{3} bytes, with podAnnotations, and the annotations of an agent's pod may have 258048/,
+      /ports: the configuration has 258\d{3} bytes, with podAnnotations, and the annotations of an agent's pod may have 258048/,
     );
   });
 
