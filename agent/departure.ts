@@ -31,11 +31,12 @@ const usual: Times = { patience: 3_000, pause: 500 };
  *
  * Only what the API server says of objects counts: the DaemonSet is gone or being deleted, and no other serves the
  * installation by now; or the installation's Lease was seen to go. A DaemonSet that is not found while the Lease says that
- * it serves the installation may come back under its name (`kubectl replace --force`), so it is asked for until the end. A refusal says nothing: a pod's token ends with the
- * pod (`delete --force`, a node that is deleted or out of service) or with a key that is rotated (401), and rights can be
- * taken away (403). It may come from a server that has just started (kubernetes/kubernetes#121635), or the uninstall may
- * not have come as far as the Lease yet, so it is asked again. Without an answer the rules stay, because traffic must
- * outlive an API server that is down.
+ * it serves the installation may come back under its name (`kubectl replace --force`), so it is asked for until the end.
+ *
+ * A refusal says nothing: a pod's token ends with the pod (`delete --force`, a node that is deleted or out of service) or
+ * with a key that is rotated (401), and rights can be taken away (403). It may come from a server that has just started
+ * (kubernetes/kubernetes#121635), or the uninstall may not have come as far as the Lease yet, so it is asked again. Without
+ * an answer the rules stay, because traffic must outlive an API server that is down.
  */
 export async function departure(
   api: Api,

@@ -1,20 +1,10 @@
 import { expect, it } from "vitest";
 import { ConfigError, parseConfig } from "../../agent/config.ts";
+import { randomOf } from "../support/random.ts";
 import { chartFaults } from "./render.ts";
 
-/** Numbers from 0 to below 1 that are the same in each run (mulberry32). */
-function numbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 const seed = Number(process.env.SEED ?? 1);
-const random = numbers(seed);
+const random = randomOf(seed);
 const below = (bound: number) => Math.floor(random() * bound);
 const one = <T>(of: readonly T[]): T => of[below(of.length)] as T;
 const some = (most: number, make: () => string, separator: string) =>

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Answer } from "../kernel/caller.ts";
+import { randomOf } from "../support/random.ts";
 import type { AgentProcess } from "./agent-process.ts";
 import { halfOpen, refuse, silence, truncated } from "./proxy.ts";
 import { magicIp, ready, type Stage, table, takes } from "./stage.ts";
@@ -146,15 +147,4 @@ async function failuresInCalm(stage: Stage): Promise<string[]> {
 
 function strays(answers: Answer[]): string[] {
   return answers.flatMap(({ pod }) => (pod === undefined || pod.startsWith("pod-") ? [] : [pod]));
-}
-
-/** The same numbers for the same seed (mulberry32). */
-export function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

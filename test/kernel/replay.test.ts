@@ -8,6 +8,7 @@ import { ruleset } from "../../agent/ruleset/nftables.ts";
 import { node } from "../agent/node-facts.ts";
 import { address, config, pod } from "../agent/state.ts";
 import { ensurePackages } from "../support/debian.ts";
+import { randomOf } from "../support/random.ts";
 import { Namespaces } from "./namespaces.ts";
 
 const namespaces = new Namespaces();
@@ -31,15 +32,10 @@ const tables = namespaces.tables("replay");
 
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 
-/** mulberry32: the same numbers for the same seed. */
+/** Whole numbers below a bound, the same for the same seed. */
 function randomFrom(start: number): (below: number) => number {
-  let state = start;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
+  const random = randomOf(start);
+  return (below) => (random() * 2 ** 32) % below;
 }
 
 const selectors = ["app=a", "app=b", "app in (a,b)"];
