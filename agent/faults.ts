@@ -2,7 +2,7 @@ import type * as z from "zod";
 import { addressFaults, type Fault } from "../component/spec/address.ts";
 import { type KnownAddress, standIn } from "../component/spec/known.ts";
 import { nearest } from "../component/spec/nearest.ts";
-import { overlaps } from "../component/spec/path.ts";
+import { byPath, overlaps } from "../component/spec/path.ts";
 import { addressShape, configShape, portShape } from "./schema.ts";
 
 /** What is known of a document, where that has the shape of a configuration. */
@@ -32,7 +32,6 @@ export function documentFaults(document: unknown, issues: Issue[]): Fault[] {
     ),
   ];
   const isKnown = ({ path }: Fault) => !ofShape.some((fault) => overlaps(fault.path, path));
-  const byPath = (a: Fault, b: Fault) => a.path.localeCompare(b.path, "en", { numeric: true });
   return [...ofShape, ...ofValues.filter(isKnown)].sort(byPath);
 }
 

@@ -61,6 +61,9 @@ const starvation = { stops: 3, patience: 500 };
  */
 const laggards = [1_000, 5_000];
 
+/** Milliseconds, of passes of both kinds. */
+const pace: Intervals = { minimum: 50, maximum: allEvery, retry: 500, longestRetry: 2_000 };
+
 /** The end of flows that lead elsewhere than their binding. */
 export class FlowPass {
   /** What the installation had before this agent came. */
@@ -93,7 +96,7 @@ export class FlowPass {
   get datagrams(): Intervals {
     const untilNext = () => Math.min(allEvery, ...[...this.#again.keys()].map((at) => at - this.#now()));
     return {
-      ...{ minimum: 50, retry: 500, longestRetry: 2_000 },
+      ...pace,
       get maximum() {
         return untilNext();
       },
@@ -102,9 +105,9 @@ export class FlowPass {
 
   /** The same, but connections are looked at for a tenth of the time at most: 200,000 take half a second. */
   get connections(): Intervals {
-    const pause = () => Math.max(50, 10 * this.#milliseconds);
+    const pause = () => Math.max(pace.minimum, 10 * this.#milliseconds);
     return {
-      ...{ maximum: allEvery, retry: 500, longestRetry: 2_000 },
+      ...pace,
       get minimum() {
         return pause();
       },

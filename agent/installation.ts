@@ -38,8 +38,9 @@ const eventShape: Shape = {
 
 /**
  * Milliseconds. The kernel finds dead connections; half an hour of silence is only a server that has nothing to say.
- * `answer`: for the DaemonSet and the Lease, also where the answer comes byte by byte. `first`: after a watch that had begun, up to `longestRest` where they last less than `brief` each time. `longest`: between two attempts, and between two that the server refuses because
- * the role does not have the right.
+ * `answer`: for the DaemonSet and the Lease, also where the answer comes byte by byte. `first`: after a watch that had begun,
+ * up to `longestRest` where they last less than `brief` each time. `longest`: between two attempts, and `longestRefused`
+ * between two that the server refuses because the role does not have the right.
  * `gone`: for so long a Lease that went is the word of an uninstall. Agents that live on had it taken away by hand.
  */
 const times = {

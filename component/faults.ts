@@ -6,7 +6,7 @@ import { examine } from "./shape";
 import { shown } from "./shown";
 import { type AddressSpec, addressFaults, type Fault } from "./spec/address";
 import { type KnownAddress as KnownSpec, standIn } from "./spec/known";
-import { overlaps } from "./spec/path";
+import { byPath, overlaps } from "./spec/path";
 import { valuesFaults } from "./valuesFaults";
 
 /** The arguments of an installation, as far as they are known. */
@@ -42,7 +42,6 @@ export function argumentFaults({ name, alone, pathOf }: Subject, args: unknown):
     ...sizeFaults(known),
   ];
   const isChecked = ({ path }: Fault) => !unchecked.some((hidden) => overlaps(hidden, path));
-  const byPath = (a: Fault, b: Fault) => a.path.localeCompare(b.path, "en", { numeric: true });
   const all = [...nameFaults(name), ...[...faults, ...consequences.filter(isChecked)].sort(byPath)];
   return all.map(({ path, reason }) => ({ path, reason: pathOf(reason) }));
 }
