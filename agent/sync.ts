@@ -67,6 +67,8 @@ export class SyncPass {
   #inspection: Inspection | undefined;
   /** What addresses go on with whose pods are unknown; read once, before the first write. */
   #held: HeldRules | undefined;
+  /** Whether others changed the rules since the last sync that succeeded: the next one is a repair, however many attempts it takes. */
+  #disturbed = false;
   /** Whether the inspection is news to the sync. */
   #settle = false;
   #suspect = false;
@@ -112,9 +114,11 @@ export class SyncPass {
       // To try again what could not be written is no repair of what others did.
       if (was !== undefined && sync.outcome === "repaired")
         sync.outcome = kernel.shortfall === undefined ? "changed" : "same";
+      else if (sync.outcome === "changed" && this.#disturbed) sync.outcome = "repaired";
       const seconds = (performance.now() - started) / 1000;
       this.state = sync.state;
       this.#pending = undefined;
+      this.#disturbed = false;
       if (sync.outcome !== "same") {
         this.#inspection.intact = true;
         changed();
@@ -176,6 +180,8 @@ export class SyncPass {
     const now = this.parts.now?.() ?? performance.now();
     const [node, seen] = await Promise.all([nodeFacts(podIps), kernel.claims(config.instance)]);
     const intact = this.state === undefined || (await kernel.holds(suspect));
+    // What a write that failed left there is not known, and may be its own.
+    if (!intact && this.#pending === undefined) this.#disturbed = true;
     this.#rivals.look(seen, now, await kernel.presence?.(config.instance));
     await this.#removeAbandoned(now);
     const { claims } = this.#rivals;

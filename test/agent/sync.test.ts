@@ -56,6 +56,32 @@ describe("flows that are looked at", () => {
   });
 });
 
+it("a foreign change whose first repair fails is counted once, when it is undone (F26)", async () => {
+  const { kernel, status, sync, run } = passes();
+  await run(a);
+  kernel.holds = () => Promise.resolve(false);
+  await sync.inspect();
+  kernel.fault = new Error("the table is gone");
+  await run(a);
+  expect(status.report()).toMatchObject({ repairs: 0 });
+  kernel.fault = undefined;
+  await run(a);
+  await run(a);
+  expect(status.report()).toMatchObject({ repairs: 1 });
+});
+
+it("what a failed write left is no foreign change", async () => {
+  const { kernel, status, sync, run } = passes();
+  await run(a);
+  kernel.fault = new Error("nft did not finish");
+  await run(b);
+  kernel.holds = () => Promise.resolve(false);
+  await sync.inspect();
+  kernel.fault = undefined;
+  await run(b);
+  expect(status.report()).toMatchObject({ repairs: 0 });
+});
+
 describe("of addresses whose pods are unknown", () => {
   const two = config({
     addresses: [address(), address({ ipAddress: "169.254.210.211", namespace: "lost" })],

@@ -37,7 +37,16 @@ async function ending(): Promise<number> {
 async function replaceTools(script: string): Promise<void> {
   for (const tool of ["nft", "magic-ip-netlink"]) await stage.replaceTool(tool, script);
   const children = readFileSync(`/proc/${agent.pid}/task/${agent.pid}/children`, "utf8");
-  for (const pid of children.split(" ").filter(Boolean)) process.kill(Number(pid), "SIGKILL");
+  for (const pid of children.split(" ").filter(Boolean)) kill(Number(pid));
+}
+
+/** A tool may have ended since. */
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
 }
 
 async function restoreTools(): Promise<void> {
