@@ -94,22 +94,37 @@ function misplaced(family: Family): string {
   return `${ip} saddr . ${ip} saddr @hairpin${digit(family)} counter drop`;
 }
 
+/**
+ * Each hook of nat has two chains with the same rules, because a table is not replaced in one moment for a packet that is
+ * under way: nf_tables_commit switches the generation, and each base chain reads it when the packet enters it. The new
+ * chain comes before the old one of the same priority. A packet that enters it before the switch, and the old one after
+ * it, finds no rule in either (5 of 270,000 connections in 230 replacements); one that looks in an old map after the
+ * switch finds it empty. The second chain runs later, finds the new rules, and is not asked where the first translated.
+ */
 function natChains(state: DesiredState, used: Family[], names: Set<string>): Chain[] {
-  const translation = used.flatMap((family) => [
-    unknownConnection(family),
+  const translated = used.map((family) => `${header(family)} daddr @ips${digit(family)} goto translate${digit(family)}`);
+  const masqueraded = used.flatMap((family) => masquerade(state, family));
+  const hooks = ["prerouting", ...(state.hostClients ? ["output"] : [])];
+  return [
+    ...used.map((family) => ({ name: `translate${digit(family)}`, rules: translation(family, names) })),
+    ...hooks.flatMap((hook) => twice(hook, -110, translated)),
+    ...twice("postrouting", 90, masqueraded),
+  ];
+}
+
+function twice(hook: string, priority: number, rules: string[]): Chain[] {
+  return [
+    { name: `nat-${hook}`, rules: [base("nat", hook, priority), ...rules] },
+    { name: `nat-${hook}-again`, rules: [base("nat", hook, priority + 1), ...rules] },
+  ];
+}
+
+function translation(family: Family, names: Set<string>): string[] {
+  return [
+    unknownConnection(),
     ...dnat(family, "", names),
     ...toRanges(names, family, "targets"),
     ...dnat(family, "-whole", names),
-  ]);
-  return [
-    { name: "nat-prerouting", rules: [base("nat", "prerouting", -110), ...translation] },
-    ...(state.hostClients
-      ? [{ name: "nat-output", rules: [base("nat", "output", -110), ...translation] }]
-      : []),
-    {
-      name: "nat-postrouting",
-      rules: [base("nat", "postrouting", 90), ...used.flatMap((family) => masquerade(state, family))],
-    },
   ];
 }
 
@@ -118,9 +133,8 @@ function natChains(state: DesiredState, used: Family[], names: Set<string>): Cha
  * nf_conntrack_tcp_loose=0, and not picked up from its middle. A pod that had another connection from the same port a
  * minute ago (TIME_WAIT) would answer with ACKs, and the client would hang instead of being reset.
  */
-function unknownConnection(family: Family): string {
-  const ip = header(family);
-  return `${ip} daddr @ips${digit(family)} tcp flags & (fin | syn | rst | ack) != syn return`;
+function unknownConnection(): string {
+  return "tcp flags & (fin | syn | rst | ack) != syn return";
 }
 
 function dnat(family: Family, shape: "" | "-whole", names: Set<string>): string[] {

@@ -6,10 +6,12 @@ import { type DesiredState, desired } from "../../agent/desired.ts";
 import { difference, ruleset, tableName } from "../../agent/ruleset/nftables.ts";
 import { address, pod } from "../agent/state.ts";
 import { TestNode } from "../kernel/node.ts";
+import { compiled } from "../support/compiled.ts";
 import { step } from "../support/progress.ts";
 import { atMost, type Figure } from "./figure.ts";
 
 const program = fileURLToPath(new URL("../clients/steady.mjs", import.meta.url));
+const synSource = fileURLToPath(new URL("../clients/syn.c", import.meta.url));
 
 const rangePort = 8005;
 const wholePort = 9005;
@@ -34,15 +36,27 @@ export interface Outcome {
   unanswered: number;
 }
 
+/** What became of connections of which no more than the first packet was sent. */
+export interface Flood {
+  sent: number;
+  accepted: number;
+  refused: number;
+}
+
 /** What clients notice of replacements of the table and of changed targets. */
 export async function replace(times: number): Promise<Figure[]> {
   const lab = await Lab.create();
   try {
     const replaced = await step(`replace the table ${times} times`, () => lab.replace(times));
     const changed = await step(`change targets ${times} times`, () => lab.changeTargets(times));
+    // The last one: it leaves connections of all of the client's ports behind.
+    const flood = await step(`replace the table ${times} times under a flood of SYNs`, () =>
+      lab.flood(times),
+    );
     return [
       figure("table replaced", replaced, `${times} replacements`),
       figure("targets changed", changed, `${times} changes of the targets of three ranges`),
+      floodFigure(flood, times),
     ];
   } finally {
     await lab.remove();
@@ -75,6 +89,23 @@ export class Lab {
     return this.#underLoad(state, async () => {
       for (let count = 0; count < times; count++) await this.node.load(`${slow}${ruleset(state)}`);
     });
+  }
+
+  /**
+   * The same with all the SYNs that the machine can send, some 30,000 a second: a packet is in the middle of the chains
+   * when the kernel switches from one table to the other.
+   */
+  async flood(times: number): Promise<Flood> {
+    const text = ruleset(this.#state(false));
+    await this.node.load(text);
+    const [file, args] = this.node.entering("client");
+    const words = [this.podIps.client?.[0] ?? "", ips.alone, String(rangePort)];
+    const calling = execa(file, [...args, await compiled("syn", synSource), ...words], { reject: false });
+    await once(calling.stdout, "data");
+    for (let count = 0; count < times; count++) await this.node.load(text);
+    calling.kill("SIGTERM");
+    const { stdout } = await calling;
+    return JSON.parse(stdout.split("\n").at(-1) ?? "") as Flood;
   }
 
   /** A target is deleted and another added in one transaction, as when a newer pod becomes ready. */
@@ -136,6 +167,11 @@ function figure(name: string, outcome: Outcome, from: string): Figure {
   const told = Object.entries(faults).map(([fault, count]) => `${count} ${fault}`);
   const all = [from, rate, ...told, `${unanswered} SYNs sent again`].join("; ");
   return atMost(`${name}: connections refused or without an answer`, refused + unanswered, "", 0, all);
+}
+
+function floodFigure({ sent, accepted, refused }: Flood, times: number): Figure {
+  const all = `${times} replacements; ${sent} SYNs, ${accepted} accepted`;
+  return atMost("table replaced: SYNs of a flood refused", refused, "", 0, all);
 }
 
 /** One transaction in nft's words. */

@@ -1,9 +1,7 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
-import { cached, contentHash } from "../support/cache.ts";
-import { netlinkProgram } from "../support/netlink.ts";
+import { compiled, netlinkSources } from "../support/compiled.ts";
 
 /** Entries that connection tracking is to have, as if it had seen their packets. */
 export interface Remembered {
@@ -39,19 +37,6 @@ export async function remember([file, args]: [string, string[]], flows: Remember
 let program: Promise<string> | undefined;
 
 function rememberProgram(): Promise<string> {
-  return (program ??= compiled());
-}
-
-async function compiled(): Promise<string> {
-  // It makes sure of the compiler, too.
-  await netlinkProgram();
-  const place = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-  const netlink = place("../../agent/netlink");
-  const sources = [place("remember.c"), join(netlink, "message.c")];
-  const entry = `remember-${contentHash(process.arch, ...sources.map((file) => readFileSync(file)))}`;
-  const directory = await cached(entry, async (draft) => {
-    const flags = ["-O2", "-std=gnu11", "-D_GNU_SOURCE", "-static", `-I${netlink}`];
-    await execa("cc", [...flags, "-o", join(draft, "remember"), ...sources]);
-  });
-  return join(directory, "remember");
+  const source = fileURLToPath(new URL("remember.c", import.meta.url));
+  return (program ??= compiled("remember", source, join(netlinkSources, "message.c")));
 }
