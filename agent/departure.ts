@@ -17,7 +17,7 @@ export interface Departure {
 
 /** Milliseconds. */
 interface Times {
-  /** For all attempts. With what is removed then the process ends within 5 s; the kubelet waits 10 s. */
+  /** For all attempts. The process ends within 5 s where the rules stay; the kubelet waits 10 s. */
   patience: number;
   /** Between two attempts. */
   pause: number;

@@ -8,11 +8,12 @@ import type { Backend } from "./netfilter/backend.ts";
 import { isForbidden } from "./netfilter/choice.ts";
 
 /**
- * Milliseconds from the signal. A pod has 10 s (the chart's terminationGracePeriodSeconds), and a node that goes down may
- * have less. What runs may end by itself, then its tools are ended: no write may come after the rules were removed. The
- * rest is the departure's, which may take 4.5 s to find out that nothing has to be done, and the cleanup's.
+ * Milliseconds from the signal. What runs has 1.5 s, then its tools are ended: no write may come after the rules were removed.
+ * The API server's answer is waited for until `departure`; where the rules stay, the process ends then, because a node that
+ * goes down has little time. A removal is tried until `removal`: a pod has 10 s (the chart's terminationGracePeriodSeconds),
+ * and a table that is left keeps the next installation from its IPs for 5 minutes.
  */
-export const endTimes = { tools: 1_500, passes: 2_200, everything: 4_600, process: 4_900 };
+export const endTimes = { tools: 1_500, passes: 2_200, departure: 4_600, removal: 8_500, process: 9_000 };
 
 /** What is needed to leave the node. */
 export interface EndingParts {
@@ -44,10 +45,10 @@ export function leave(
   asked.catch(() => {});
   return async (running: Promise<unknown>): Promise<void> => {
     await within(left(endTimes.passes), running);
-    const departure = await within(left(endTimes.everything), asked);
+    const departure = await within(left(endTimes.departure), asked);
     const { removed, reason } = departure ?? { removed: false, reason: "the API server does not answer" };
     if (!removed) return parts.log.info(`ending, the rules stay: ${reason}`);
-    await remove(parts, reason, left(endTimes.everything));
+    await remove(parts, reason, left(endTimes.removal));
   };
 }
 

@@ -102,7 +102,9 @@ function misplaced(family: Family): string {
  * switch finds it empty. The second chain runs later, finds the new rules, and is not asked where the first translated.
  */
 function natChains(state: DesiredState, used: Family[], names: Set<string>): Chain[] {
-  const translated = used.map((family) => `${header(family)} daddr @ips${digit(family)} goto translate${digit(family)}`);
+  const translated = used.map(
+    (family) => `${header(family)} daddr @ips${digit(family)} goto translate${digit(family)}`,
+  );
   const masqueraded = used.flatMap((family) => masquerade(state, family));
   const hooks = ["prerouting", ...(state.hostClients ? ["output"] : [])];
   return [
