@@ -48,7 +48,7 @@ describe("a packet that finds one of a hook's two chains empty, as in the moment
     it.each(families)(
       "over %s is led to the target, and to itself where a target dials itself",
       async (family) => {
-        scene.start("nftables");
+        await scene.start("nftables");
         await scene.sync([scene.old], dualStack());
         await scene.node.in("node", ["nft", "flush", "chain", "inet", "magic-ip-test.echo", chain]);
         for (const caller of ["bridge-client", "node", "old"]) {
