@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import packageJson from "../../package.json" with { type: "json" };
 import { type AgentPod, killPod } from "./agent-pods.ts";
+import { isLong } from "../support/long.ts";
 import { callers } from "./callers.ts";
 import { type Calling, keepCalling } from "./calling.ts";
 import type { Cluster } from "./cluster.ts";
@@ -34,6 +35,7 @@ export function configurationTests(theCluster: () => Cluster, namespace: string)
       () => undoStuckRollout(scene),
       patience,
     );
+    if (!isLong) return;
     it(
       "stays with OnDelete while kubelet and pod are killed and start again, until the pod is deleted",
       () => restartWithOnDelete(scene),

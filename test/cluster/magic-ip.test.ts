@@ -8,6 +8,7 @@ import manifest from "../../package.json" with { type: "json" };
 import { pulumiCli } from "../pulumi/engine.ts";
 import type { OperationFailed } from "../pulumi/outcome.ts";
 import { openStack, type Stack } from "../pulumi/stack.ts";
+import { isLong } from "../support/long.ts";
 import { say } from "../support/progress.ts";
 import { BASE_IMAGE, baseImage } from "../support/rootfs.ts";
 import { helmPath } from "../support/tools.ts";
@@ -288,7 +289,9 @@ describe("a configuration that is wrong", () => {
   });
 });
 
-describe("while the installation gets another name (S9)", () => {
+// Its short form is continuity/renamed, with the agent's process alone.
+const renaming = isLong ? describe : () => {};
+renaming("while the installation gets another name (S9)", () => {
   it.each(["renamed", "telemetry"])(
     "the update to %s finishes, and the new agents take over from the old ones",
     async (name) => {
@@ -350,43 +353,47 @@ describe("helm install alone", () => {
     await uninstall("plain");
   });
 
-  it("with another backend takes over without a gap, holds no table, and uninstall leaves nothing", async () => {
-    const address = { ipAddress: "169.254.210.213", ports: [{ port: 80, targetPort: 8080 }] };
-    const chains = async () => {
-      const lists = cluster.nodes.map((node) => node.exec(["iptables-save"]));
-      return (await Promise.all(lists)).flatMap(({ stdout }) => stdout.match(/^:MAGICIP\S+/gm) ?? []);
-    };
-    await install("other", address, "--wait", "--timeout", "120s");
-    expect(await helm("test", "other", "--logs", "--timeout", "60s")).toMatch(
-      /169\.254\.210\.213:80\S* answers/,
-    );
-    const [caller] = await callers(cluster, namespace);
-    if (caller === undefined) throw new Error("no client runs");
-    const calling = callOn(caller, "tcp", address.ipAddress);
-    await helm(
-      "upgrade",
-      "other",
-      chart,
-      "--reuse-values",
-      "--set",
-      "backend=iptables",
-      "--wait",
-      "--timeout",
-      "120s",
-    );
-    await until(async () =>
-      (await tables()).some((table) => table.includes("kube-system.other")) ? undefined : true,
-    );
-    expect(await chains()).not.toEqual([]);
-    const calls = await calling.end();
-    expect(calls.filter(({ error }) => error !== undefined)).toEqual([]);
-    expect(calls.at(-1)).toMatchObject({ node: caller.node });
-    expect(await kubectl("logs -n kube-system daemonset/other-magic-ip-address")).toContain(
-      "the rules are held by iptables",
-    );
-    await uninstall("other");
-    await until(async () => ((await chains()).length === 0 ? true : undefined));
-  });
+  const long = isLong ? it : () => {};
+  long(
+    "with another backend takes over without a gap, holds no table, and uninstall leaves nothing",
+    async () => {
+      const address = { ipAddress: "169.254.210.213", ports: [{ port: 80, targetPort: 8080 }] };
+      const chains = async () => {
+        const lists = cluster.nodes.map((node) => node.exec(["iptables-save"]));
+        return (await Promise.all(lists)).flatMap(({ stdout }) => stdout.match(/^:MAGICIP\S+/gm) ?? []);
+      };
+      await install("other", address, "--wait", "--timeout", "120s");
+      expect(await helm("test", "other", "--logs", "--timeout", "60s")).toMatch(
+        /169\.254\.210\.213:80\S* answers/,
+      );
+      const [caller] = await callers(cluster, namespace);
+      if (caller === undefined) throw new Error("no client runs");
+      const calling = callOn(caller, "tcp", address.ipAddress);
+      await helm(
+        "upgrade",
+        "other",
+        chart,
+        "--reuse-values",
+        "--set",
+        "backend=iptables",
+        "--wait",
+        "--timeout",
+        "120s",
+      );
+      await until(async () =>
+        (await tables()).some((table) => table.includes("kube-system.other")) ? undefined : true,
+      );
+      expect(await chains()).not.toEqual([]);
+      const calls = await calling.end();
+      expect(calls.filter(({ error }) => error !== undefined)).toEqual([]);
+      expect(calls.at(-1)).toMatchObject({ node: caller.node });
+      expect(await kubectl("logs -n kube-system daemonset/other-magic-ip-address")).toContain(
+        "the rules are held by iptables",
+      );
+      await uninstall("other");
+      await until(async () => ((await chains()).length === 0 ? true : undefined));
+    },
+  );
 
   it("that claims an address of another installation leaves it alone, says so in readiness, log and event, and loses nothing", async () => {
     await install("second", { ipAddress: magicIp, ports: [{ port: 80, targetPort: 1 }] });
