@@ -45,13 +45,12 @@ async function pack(target: string): Promise<void> {
   }
 }
 
-/** The working tree without what git ignores. */
+/** The working tree without what git ignores, and without names that are no text, which no commit has. */
 export async function copyWorkingTree(target: string): Promise<void> {
-  const filter = (source: string) => !NOT_COPIED.some((name) => source.endsWith(`/${name}`));
-  for (const name of await readdir(REPOSITORY)) {
-    if (NOT_COPIED.includes(name)) continue;
-    await cp(join(REPOSITORY, name), join(target, name), { recursive: true, filter });
-  }
+  const isWanted = (source: string) =>
+    !source.includes("\uFFFD") && !NOT_COPIED.some((name) => source.endsWith(`/${name}`));
+  for (const name of (await readdir(REPOSITORY)).filter((name) => isWanted(`/${name}`)))
+    await cp(join(REPOSITORY, name), join(target, name), { recursive: true, filter: isWanted });
 }
 
 /** What an earlier build left of a source that has gone since. */
