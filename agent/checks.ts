@@ -1,5 +1,6 @@
 import { dataPlaneFindings } from "./dataplane.ts";
-import type { Finding, Scope, Survey } from "./doctor.ts";
+import type { Scope, Survey } from "./scope.ts";
+import type { Finding } from "./finding.ts";
 import { interceptingFindings, policyFindings, untrackedFindings } from "./firewall.ts";
 import { reachFindings } from "./reach.ts";
 import {

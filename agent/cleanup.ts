@@ -1,7 +1,6 @@
-import type { Frontend } from "./desired.ts";
-import type { Flows } from "./flowpass.ts";
+import type { Frontend } from "./state.ts";
+import type { Backend, Flows } from "./kernel.ts";
 import { flowTable } from "./flows.ts";
-import type { Backend } from "./netfilter/backend.ts";
 
 /** What of an installation could not be removed, or not be looked for. */
 export class CleanupError extends Error {

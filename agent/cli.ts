@@ -8,7 +8,7 @@ import { cleanNode } from "./cleanup.ts";
 import { type Config, ConfigError, configFromEnvironment, instancePattern, parseConfig } from "./config.ts";
 import { desired } from "./desired.ts";
 import { endTimes } from "./ending.ts";
-import { flowKinds } from "./flowpass.ts";
+import { flowKinds } from "./kernel.ts";
 import { flowTable } from "./flows.ts";
 import { createLog } from "./log.ts";
 import { chooseBackend, everyBackend } from "./netfilter/choice.ts";

@@ -1,18 +1,6 @@
-import type { Finding, Scope, Survey } from "./doctor.ts";
+import type { Cilium, Scope, Survey } from "./scope.ts";
+import type { Finding } from "./finding.ts";
 import { ofFamily } from "./switches.ts";
-
-/** What of Cilium can be told on the node. Read in its sources (1.18, 1.20), beside what was measured with 1.18.6. */
-export interface Cilium {
-  /** Whether its kube-proxy replacement is on, as nothing else has rules for Services. */
-  replacesKubeProxy: boolean;
-  /**
-   * Families in which it masquerades with iptables. Then its host routing is the legacy one, through netfilter, and it gives
-   * what a rule translated cilium_host's address, so that the answer comes back through netfilter, too.
-   */
-  masquerades: { ipv4: boolean; ipv6: boolean };
-  /** Whether the kernel forwarded pods' packets; with eBPF host routing Cilium's programs take them past it. */
-  forwards: boolean;
-}
 
 /** Data planes that pass netfilter by. */
 export function dataPlaneFindings(scope: Scope, survey: Survey): Finding[] {

@@ -30,12 +30,12 @@ const usual: Times = { patience: 3_000, pause: 500 };
  * installation (the node is left as it was). There is no hook for the latter: Pulumi leaves Helm's hooks out.
  *
  * Only what the API server says of objects counts: the DaemonSet is gone or being deleted, and no other serves the
- * installation by now; or the installation's Lease was seen to go. A DaemonSet that is not found while the Lease says that
+ * installation by now; or the installation's ConfigMap was seen to go. A DaemonSet that is not found while the ConfigMap says that
  * it serves the installation may come back under its name (`kubectl replace --force`), so it is asked for until the end.
  *
  * A refusal says nothing: a pod's token ends with the pod (`delete --force`, a node that is deleted or out of service) or
  * with a key that is rotated (401), and rights can be taken away (403). It may come from a server that has just started
- * (kubernetes/kubernetes#121635), or the uninstall may not have come as far as the Lease yet, so it is asked again. Without
+ * (kubernetes/kubernetes#121635), or the uninstall may not have come as far as the ConfigMap yet, so it is asked again. Without
  * an answer the rules stay, because traffic must outlive an API server that is down.
  */
 export async function departure(
@@ -50,7 +50,7 @@ export async function departure(
   const heard = new Heard(patience / 2);
   for (;;) {
     const asked = performance.now();
-    // Both at once: an API server may need a second for an answer. The Lease's watch may be behind.
+    // Both at once: an API server may need a second for an answer. The ConfigMap's watch may be behind.
     const looked = home.installation === undefined ? undefined : installation.look(signal);
     const [answer] = await Promise.all([ask(api, home, signal), looked?.catch(() => undefined)]);
     heard.take(answer, asked, installation);
@@ -124,8 +124,8 @@ function judge(
   if (answer.kind === "gone") return { removed: true, reason: answer.reason };
   if (answer.kind === "missing" && word.kind !== "there") return { removed: true, reason: answer.reason };
   // One that was there a moment ago is not gone because nobody answers now.
-  if (hasGone && !isThere) return { removed: true, reason: "its Lease is gone" };
-  // Where the Lease has just gone, the DaemonSet may be about to.
+  if (hasGone && !isThere) return { removed: true, reason: "its ConfigMap is gone" };
+  // Where the ConfigMap has just gone, the DaemonSet may be about to.
   return answer.kind === "there" && !hasGone ? { removed: false, reason: answer.reason } : undefined;
 }
 

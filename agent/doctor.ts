@@ -1,76 +1,7 @@
 import { checks } from "./checks.ts";
 import type { Config } from "./config.ts";
-import type { Cilium } from "./dataplane.ts";
-import type { Dialed } from "./conditions.ts";
-import type { DroppingChain } from "./dropping.ts";
-import type { CommandFault } from "./netfilter/command.ts";
-import type { Network } from "./network.ts";
-import type { NodeFacts, Route } from "./node.ts";
-import type { ServiceAddress } from "./taken.ts";
-import type { EarlyRule } from "./untracked.ts";
-
-/** Something of the node that keeps traffic to a magic IP from its target, or that one should know. */
-export interface Finding {
-  code: string;
-  /** `fail`: traffic fails; `warn`: some of it may; `info`: it works, and differs from what one may expect. */
-  severity: "fail" | "warn" | "info";
-  message: string;
-  remedy: string;
-}
-
-/** Everything that is judged: what netfilter/survey.ts found on the node. */
-export interface Survey {
-  nft: ToolState;
-  conntrack: ToolState;
-  /** The flavours of iptables that are installed; only looked for where nft cannot be used. */
-  iptables: string[];
-  forwarding: Families;
-  /** Pods' interfaces that forward no IPv4 packets although the node does. */
-  notForwarding: string[];
-  /** Ports of bridges that give nothing back to where it came from. */
-  hairpinOff: { bridge: string; ports: string[] }[];
-  /** Whether the kernel has the family, and nobody switched it off. */
-  ipv6: boolean;
-  bridgeNetfilter: NodeFacts["bridgeNetfilter"];
-  conntrackTable: { count: number; maximum: number } | undefined;
-  interfaces: string[];
-  /** Undefined: it does not run here; `unknown`: its rules could not be read. */
-  cilium: Cilium | "unknown" | undefined;
-  routes: Route[];
-  /** The links, and where the pods that serve are; undefined: it could not be read. */
-  network: Network | undefined;
-  /** The node's own IPv4 addresses; those of IPv6 are among the routes. */
-  addresses: Route[];
-  dropping: DroppingChain[];
-  early: EarlyRule[];
-  services: ServiceAddress[];
-  /** The Service IP of the API server, as pods learn it; undefined: outside of a pod. */
-  serviceHost?: string | undefined;
-  /** What others' rules could not be read, a sentence each; undefined: none of them were. */
-  unreadable: string[] | undefined;
-}
-
-interface Families {
-  ipv4: boolean;
-  ipv6: boolean;
-}
-
-/** A tool that works, or why it does not. */
-export type ToolState =
-  | { works: true }
-  /** `lacking`: what of the kernel it asked for in vain. */
-  | { works: false; fault: CommandFault; message: string; lacking?: string[] };
-
-/** The part of a configuration that matters here. */
-export interface Scope {
-  dialed: Dialed[];
-  /** Whether an address has a magic IP of this family only. Without the family the others still have their second one. */
-  needs: Families;
-  backend: Config["backend"];
-  hostClients: boolean;
-  outsideGuard: boolean;
-  masquerade: Config["masquerade"];
-}
+import type { Finding } from "./finding.ts";
+import type { Scope, Survey } from "./scope.ts";
 
 /** The address of all our examples stands for those that nobody told us. */
 const example: Scope = {

@@ -3,8 +3,7 @@ import type { Logger } from "pino";
 import { cleanUp, CleanupError, type Fault, Removal } from "./cleanup.ts";
 import type { Config } from "./config.ts";
 import type { Departure } from "./departure.ts";
-import type { Flows } from "./flowpass.ts";
-import type { Backend } from "./netfilter/backend.ts";
+import type { Backend, Flows } from "./kernel.ts";
 import { isForbidden } from "./netfilter/choice.ts";
 
 /**

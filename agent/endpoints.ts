@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import type { Event } from "./event.ts";
 import { serveHealth, serveMetrics } from "./health.ts";
-import type { Backend } from "./netfilter/backend.ts";
+import type { Backend } from "./kernel.ts";
 import type { Status } from "./status.ts";
 import { version } from "./version.ts";
 

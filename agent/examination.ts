@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import type { Finding } from "./doctor.ts";
+import type { Finding } from "./finding.ts";
 import type { Status } from "./status.ts";
 
 /** What a look at the node works with and tells. */

@@ -1,4 +1,5 @@
-import type { Finding, Scope, Survey } from "./doctor.ts";
+import type { Scope, Survey } from "./scope.ts";
+import type { Finding } from "./finding.ts";
 import type { DroppingChain } from "./dropping.ts";
 import { uplinks } from "./node.ts";
 import { ofFamily } from "./switches.ts";

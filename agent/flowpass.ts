@@ -1,35 +1,12 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
-import type { Claim, DesiredState, Frontend } from "./desired.ts";
+import type { Claim, DesiredState, Frontend } from "./state.ts";
 import { changedIps, flowTable } from "./flows.ts";
 import type { Intervals } from "./schedule.ts";
 import type { Status } from "./status.ts";
-
-/**
- * Datagrams, echo requests and connection attempts that no pod answered move only when they are ended. Connections to a
- * pod that is gone are refused by the rules in any case, and there can be hundreds of thousands to look at.
- */
-export const flowKinds = ["datagrams", "connections"] as const;
-export type FlowKind = (typeof flowKinds)[number];
-
-/** What a pass over the flows did. */
-export interface Ended {
-  /** How many flows of a protocol. */
-  ended: Record<string, number>;
-  milliseconds: number;
-  /** It was stopped before its end. */
-  stopped: boolean;
-}
+import { type Ended, type FlowKind, flowKinds, type Flows } from "./kernel.ts";
 
 const nothing: Ended = { ended: {}, milliseconds: 0, stopped: false };
-
-/** The flows of the node's kernel. */
-export interface Flows {
-  /** Ends the flows of a kind that the flow table does not let stay; one pass at a time. @throws {CommandError} */
-  pass(kind: FlowKind, table: string[]): Promise<Ended>;
-  /** The pass under way ends before its time, within half a second in any case. */
-  stop(): void;
-}
 
 /** What flows are held against. */
 export interface Held {

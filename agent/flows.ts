@@ -1,6 +1,5 @@
 import type { Protocol } from "./config.ts";
-import { type Binding, bindingName, type DesiredState, type Frontend } from "./desired.ts";
-import type { Target } from "./target.ts";
+import { type Binding, bindingName, type DesiredState, type Frontend, type Target } from "./state.ts";
 
 /** What flows are held against. */
 export interface FlowRules {

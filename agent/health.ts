@@ -1,6 +1,6 @@
 import { type Answer, listen, plain } from "./listener.ts";
 import { metricsText } from "./metrics.ts";
-import type { BindingCount } from "./netfilter/backend.ts";
+import type { BindingCount } from "./kernel.ts";
 import type { Report } from "./status.ts";
 
 /** What the endpoints tell. */

@@ -1,14 +1,16 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Api, ApiError } from "./api.ts";
 import type { Shape } from "./json.ts";
+import { isOlder } from "./podversions.ts";
 
 /** The DaemonSet that runs this agent. */
 export interface Home {
   namespace: string;
   daemonSet: string;
   /**
-   * The Lease that is there as long as the installation is, and whose holder is the DaemonSet that serves it, which may get
-   * another name while the installation stays. Absent where a manifest has none.
+   * The name of the ConfigMap that is there as long as the installation is. It names the DaemonSet that serves the installation,
+   * which may get another name while the installation stays. No Lease: Argo CD leaves those out of what it installs
+   * (argoproj/argo-cd#12722; `resource.exclusions` by default since 3.0). Absent where a manifest has none.
    */
   installation?: string;
 }
@@ -18,7 +20,7 @@ export type Word = { kind: "unknown" } | { kind: "gone"; at: number } | { kind: 
 
 interface Mark {
   metadata?: { resourceVersion?: string; deletionTimestamp?: string };
-  spec?: { holderIdentity?: string };
+  data?: { daemonSet?: string };
 }
 
 interface MarkEvent {
@@ -29,7 +31,7 @@ interface MarkEvent {
 const text = "text" as const;
 const markFields = {
   metadata: { fields: { resourceVersion: text, deletionTimestamp: text } },
-  spec: { fields: { holderIdentity: text } },
+  data: { fields: { daemonSet: text } },
 };
 const markShape: Shape = { fields: markFields };
 const eventShape: Shape = {
@@ -38,10 +40,10 @@ const eventShape: Shape = {
 
 /**
  * Milliseconds. The kernel finds dead connections; half an hour of silence is only a server that has nothing to say.
- * `answer`: for the DaemonSet and the Lease, also where the answer comes byte by byte. `first`: after a watch that had begun,
+ * `answer`: for the DaemonSet and the ConfigMap, also where the answer comes byte by byte. `first`: after a watch that had begun,
  * up to `longestRest` where they last less than `brief` each time. `longest`: between two attempts, and `longestRefused`
  * between two that the server refuses because the role does not have the right.
- * `gone`: for so long a Lease that went is the word of an uninstall. Agents that live on had it taken away by hand.
+ * `gone`: for so long a ConfigMap that went is the word of an uninstall. Agents that live on had it taken away by hand.
  */
 const times = {
   ...{
@@ -58,7 +60,7 @@ const times = {
 };
 
 /**
- * Watches the installation's Lease, from the start to the last moment: a watch that is open outlives the token and the
+ * Watches the installation's ConfigMap, from the start to the last moment: a watch that is open outlives the token and the
  * role that it was opened with, so that it tells of an uninstall that takes both along before the agent is told to end.
  * It changes with the installation only; the DaemonSet itself changes with each of its pods.
  */
@@ -84,7 +86,6 @@ export class Installation {
       try {
         const soon = AbortSignal.any([signal, AbortSignal.timeout(times.answer)]);
         this.uid ??= (await daemonSet(this.api, this.home, soon)).uid;
-        await this.look(soon);
         await this.#watch(signal);
         await this.pause(this.#rest * (0.75 + Math.random() / 2), signal);
       } catch (error) {
@@ -97,32 +98,38 @@ export class Installation {
     }
   }
 
-  /** Asks for the Lease. @throws {ApiError} or a network error, but for its absence where it was known */
+  /** Asks for the ConfigMap. @throws {ApiError} or a network error, but for its absence where it was known */
   async look(signal: AbortSignal): Promise<void> {
     try {
       const mark = await this.api.get<Mark>(`${this.#path}/${this.#name}`, {}, signal, markShape);
-      this.#take(mark);
+      if (!isOlder(mark.metadata?.resourceVersion ?? "", this.#version)) this.#take(mark);
     } catch (error) {
       if (!isNotFound(error) || this.word.kind === "unknown") throw error;
       this.#went();
     }
   }
 
+  /**
+   * From version 0: the server begins with the ConfigMap as it is. Its own version is that of its last change, days ago, from
+   * which no server goes on (410, k8s.io/apiserver watch_cache.go). One that went before the watch began is told by no event.
+   */
   async #watch(signal: AbortSignal): Promise<void> {
     const timeoutSeconds = Math.ceil(900 + Math.random() * 900);
     const query = {
       fieldSelector: `metadata.name=${this.#name}`,
-      ...{ resourceVersion: this.#version, allowWatchBookmarks: true, timeoutSeconds },
+      ...{ resourceVersion: "0", timeoutSeconds },
     };
     const until = { signal, silence: times.silence };
     const events = await this.api.watch<MarkEvent>(this.#path, query, until, eventShape);
     // What ends it after this, as a load balancer's limit, is no refusal.
     this.#failures = 0;
     const began = performance.now();
+    if (this.word.kind === "there")
+      this.look(AbortSignal.any([signal, AbortSignal.timeout(times.answer)])).catch(() => {});
     try {
       for await (const { type, object } of events) {
         if (type === "ERROR") throw new ApiError(object.code ?? 500, object.message ?? "the watch failed", 0);
-        if (type === "DELETED") this.#went();
+        if (type === "DELETED") this.#went(object);
         else if (type !== "BOOKMARK") this.#take(object);
       }
     } finally {
@@ -135,27 +142,28 @@ export class Installation {
     return Math.min(times.first * 2 ** Math.max(0, this.#brief - 2), times.longestRest);
   }
 
-  #take({ metadata, spec }: Mark): void {
+  #take({ metadata, data }: Mark): void {
     this.#version = metadata?.resourceVersion ?? "";
     const isGoing = metadata?.deletionTimestamp !== undefined && metadata.deletionTimestamp !== null;
     if (isGoing) this.#went();
-    else this.word = { kind: "there", daemonSet: spec?.holderIdentity ?? "" };
+    else this.word = { kind: "there", daemonSet: data?.daemonSet ?? "" };
   }
 
-  #went(): void {
+  #went({ metadata }: Mark = {}): void {
+    this.#version = metadata?.resourceVersion ?? this.#version;
     const now = performance.now();
     if (this.word.kind !== "gone") this.word = { kind: "gone", at: now };
     else if (now - this.word.at > times.gone) this.word = { kind: "unknown" };
   }
 
-  /** Whether the Lease went a short while ago. */
+  /** Whether the ConfigMap went a short while ago. */
   get hasGone(): boolean {
     return this.word.kind === "gone" && performance.now() - this.word.at <= times.gone;
   }
 
   get #path(): string {
     const namespace = encodeURIComponent(this.home?.namespace ?? "");
-    return `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`;
+    return `/api/v1/namespaces/${namespace}/configmaps`;
   }
 
   get #name(): string {
@@ -194,7 +202,7 @@ export function isNotFound(error: unknown): boolean {
 }
 
 /**
- * Also where there is no Lease, as with a manifest that has none. A 401 is no refusal of a right: it ends with what
+ * Also where there is no ConfigMap, as with a manifest that has none. A 401 is no refusal of a right: it ends with what
  * authenticates, as a webhook that is away or a key that is rotated.
  */
 function isRefusal(error: unknown): boolean {

@@ -14,6 +14,8 @@ export interface Items {
   items: Shape;
   /** Items that may be kept; those after them are skipped. */
   most: number;
+  /** Bytes of JSON that may be kept of all items, apart from what is around the list; what comes after them is skipped. */
+  bytes?: number;
 }
 
 /** What was read is no JSON, or more than it may be. */
@@ -141,14 +143,14 @@ export class JsonReader {
       return;
     }
     this.#stack.push({ shape, into: isObject ? {} : [], key: undefined, budget: this.#budget });
-    if ("fields" in shape && shape.most !== undefined) this.#budget = shape.most;
+    this.#budget = budgetOf(shape) ?? this.#budget;
     this.#budget -= charge;
   }
 
   #close(frame: Frame | undefined): void {
     if (frame === undefined) throw new JsonError("the answer is no JSON: it closes what it did not open");
     this.#stack.pop();
-    if ("fields" in frame.shape && frame.shape.most !== undefined) this.#budget = frame.budget;
+    if (budgetOf(frame.shape) !== undefined) this.#budget = frame.budget;
     this.#put(frame.into);
   }
 
@@ -297,4 +299,9 @@ function pruned(value: unknown, shape: Shape): unknown {
 function isText(value: unknown): boolean {
   if (typeof value === "string") return value.length <= longestText;
   return typeof value !== "object" || value === null;
+}
+
+/** Bytes that an object or list has for itself. */
+function budgetOf(shape: Fields | Items): number | undefined {
+  return "fields" in shape ? shape.most : shape.bytes;
 }

@@ -1,5 +1,5 @@
-import { bindingName } from "./desired.ts";
-import type { BindingCount } from "./netfilter/backend.ts";
+import { bindingName } from "./state.ts";
+import type { BindingCount } from "./kernel.ts";
 import type { Report } from "./status.ts";
 
 /** One metric with its samples. */

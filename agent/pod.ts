@@ -50,7 +50,8 @@ export function podShape(labels: Iterable<string>, namedPorts = true): Fields {
     ...{ creationTimestamp: text, deletionTimestamp: text },
     labels: { fields: Object.fromEntries([...labels].map((key) => [key, text])) },
   };
-  const containers = { items: container, most: 128 };
+  // Their own bytes: the API server writes nodeName and hostNetwork after them.
+  const containers = { items: container, most: 128, bytes: 24_576 };
   const status = {
     phase: text,
     conditions: { items: { fields: { type: text, status: text } }, most: 64 },
@@ -62,7 +63,7 @@ export function podShape(labels: Iterable<string>, namedPorts = true): Fields {
   return {
     fields: {
       metadata: { fields: metadata, most: 16_384 },
-      spec: { fields: spec, most: 49_152 },
+      spec: { fields: spec, most: 4_096 },
       // It comes last: what a spec has too much of does not take its place.
       status: { fields: status, most: 16_384 },
     },

@@ -25,7 +25,7 @@ export interface PodSource {
   heard(): Map<string, number>;
 }
 
-const usual: Times = { comeBack: 11_000, silence: 75_000, first: 2_000 };
+const usual: Times = { comeBack: 11_000, silence: 75_000, settled: 1_000, first: 2_000 };
 
 /**
  * Lists, then watches, the pods of the node for each namespace and selector until the signal aborts. A watch resumes

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { V1Pod } from "@kubernetes/client-node";
 import { type Api, ApiError, Silence } from "./api.ts";
-import type { Fields } from "./json.ts";
+import { type Fields, JsonError } from "./json.ts";
 import { isExpired, type Known, keep, type Interest, list, podsPath, selection } from "./podpages.ts";
 import { type Deleted, isOlder } from "./podversions.ts";
 
@@ -28,12 +28,20 @@ export interface Times {
    * forgot the version that it was asked for, or no pod of the cluster changed and its etcd does not tell progress.
    */
   silence: number;
+  /** After it a watch that is open works, although it had nothing to tell yet. */
+  settled: number;
   /** For so long, at the start, the selectors that are listed wait for the others. */
   first: number;
 }
 
 /** Watches that failed one after the other before the pods are listed, in case lists are answered. */
 const blindness = 4;
+
+/**
+ * What is refused so often is asked for ever more seldom, up to 2³ times as seldom, 44 s on average: a role that somebody
+ * deleted is asked for by every node.
+ */
+const [patientRefusals, mostDoublings] = [5, 3];
 
 /** One list, then one watch. */
 export class PodWatch {
@@ -45,9 +53,11 @@ export class PodWatch {
   heard: number | undefined;
   #version = "";
   #failures = 0;
+  /** Answers in a row that the request is not granted. */
+  #refusals = 0;
   /** Watches in a row that the server ended soon. */
   #brief = 0;
-  /** Watches in a row that did not begin. */
+  /** Watches in a row that did not begin, or began with an error. */
   #blind = 0;
   /** Versions in a row that could not be gone on from. */
   #expired = 0;
@@ -128,12 +138,22 @@ export class PodWatch {
     const until = { signal, silence: this.#patience };
     const shape = eventShape(this.interest.shape);
     const events = await this.api.watch<WatchEvent>(podsPath(this.interest), query, until, shape);
+    // A watch that begins with an error, or with what is no event, told nothing.
+    const settling = setTimeout(() => this.#hear(), this.times.settled);
+    try {
+      await this.#follow(events);
+    } finally {
+      clearTimeout(settling);
+    }
+    const lasted = performance.now() - opened;
+    if (lasted < (timeoutSeconds - 1) * 1000) await this.#comeBack(lasted, signal);
+  }
+
+  /** The watch works. */
+  #hear(): void {
     this.#blind = 0;
     this.heard = performance.now();
     this.#succeeded();
-    await this.#follow(events);
-    const lasted = performance.now() - opened;
-    if (lasted < (timeoutSeconds - 1) * 1000) await this.#comeBack(lasted, signal);
   }
 
   /**
@@ -160,7 +180,7 @@ export class PodWatch {
   }
 
   #take({ type, object }: WatchEvent): void {
-    this.heard = performance.now();
+    this.#hear();
     const version = object.metadata?.resourceVersion ?? this.#version;
     if (isOlder(version, this.#version)) throw new ApiError(410, "versions go backwards", 0);
     this.#version = version;
@@ -184,6 +204,7 @@ export class PodWatch {
   #succeeded(): void {
     if (this.#failures > 0) this.listener.trouble(this.source, undefined);
     this.#failures = 0;
+    this.#refusals = 0;
   }
 
   async #wait(error: unknown, signal: AbortSignal): Promise<void> {
@@ -197,7 +218,9 @@ export class PodWatch {
     const asked = error instanceof ApiError ? error.retryAfter * 1000 : 0;
     // Who knows nothing yet has traffic waiting.
     const longest = this.known === undefined ? 1_000 * 2 ** (this.#failures - 1) : Number.POSITIVE_INFINITY;
-    const wait = Math.random() * Math.min(longest, this.times.comeBack);
+    this.#refusals = isRefusal(error) ? this.#refusals + 1 : 0;
+    const doublings = Math.min(Math.max(0, this.#refusals - patientRefusals), mostDoublings);
+    const wait = Math.random() * Math.min(longest, this.times.comeBack * 2 ** doublings);
     await sleep(asked + wait, signal);
   }
 }
@@ -219,7 +242,13 @@ function failureOf({ object }: WatchEvent): ApiError {
 /** Somebody answered, and not with a watch, so that a list may well succeed. A server that is overloaded wants fewer. */
 function isAnswer(error: unknown): boolean {
   const isOverloaded = error instanceof ApiError && (error.status === 429 || error.status === 503);
-  return (error instanceof ApiError || error instanceof Silence) && !isOverloaded;
+  const isAnswered = [ApiError, Silence, JsonError].some((kind) => error instanceof kind);
+  return isAnswered && !isOverloaded;
+}
+
+/** What the same request will be answered until somebody changes rights or namespaces. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof ApiError && [400, 401, 403, 404].includes(error.status);
 }
 
 /** Waits that long, give or take a quarter, or until the signal aborts. */

@@ -1,5 +1,6 @@
 import type { Config } from "./config.ts";
-import { type Finding, findings, report, scopeOf } from "./doctor.ts";
+import { findings, report, scopeOf } from "./doctor.ts";
+import type { Finding } from "./finding.ts";
 import { type Command, command as onThisNode } from "./netfilter/command.ts";
 import { type Read, readText } from "./netfilter/node.ts";
 import { surveyNode } from "./netfilter/survey.ts";

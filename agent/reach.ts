@@ -1,4 +1,5 @@
-import type { Finding, Scope, Survey } from "./doctor.ts";
+import type { Scope, Survey } from "./scope.ts";
+import type { Finding } from "./finding.ts";
 import {
   type Diversion,
   isAdvertised,

@@ -1,29 +1,17 @@
 import type { Config } from "./config.ts";
+import { desired, type Knowledge } from "./desired.ts";
 import {
   type Binding,
   type Claim,
   type DesiredState,
-  desired,
-  type Knowledge,
   overlap,
   pairName,
   sameSettings,
-} from "./desired.ts";
+  type Sync,
+} from "./state.ts";
 import type { NodeFacts } from "./node.ts";
+import type { Backend } from "./kernel.ts";
 import type { Pod } from "./pod.ts";
-
-/** The rules of the node's kernel, as one pass sees them. */
-export interface Rules {
-  /** Brings them to this state. */
-  write(state: DesiredState): Promise<void>;
-}
-
-export interface Sync {
-  /** What is in the kernel now. */
-  state: DesiredState;
-  /** `changed`: the desired state; `repaired`: somebody else's hands were at the rules; `same`: nothing was done. */
-  outcome: "changed" | "repaired" | "same";
-}
 
 /** What a pass starts from. */
 export interface Pass {
@@ -46,7 +34,7 @@ export interface Pass {
  * One pass from pods to kernel. The kernel is only written to where the desired state, or what somebody else did to our
  * rules, asks for it.
  */
-export async function reconcile(pass: Pass, rules: Rules): Promise<Sync> {
+export async function reconcile(pass: Pass, backend: Pick<Backend, "write">): Promise<Sync> {
   const { config, node, pods, claims, last, intact, settle, knowledge } = pass;
   const state = desired(config, node, pods, rivals(config.instance, last, claims), knowledge);
   const difference = last === undefined ? "urgent" : news(last, state);
@@ -54,7 +42,7 @@ export async function reconcile(pass: Pass, rules: Rules): Promise<Sync> {
     // What is in the kernel, with what can be said of it now.
     return { state: { ...last, problems: state.problems }, outcome: "same" };
   }
-  await rules.write(state);
+  await backend.write(state);
   return { state, outcome: difference === "none" ? "repaired" : "changed" };
 }
 

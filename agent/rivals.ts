@@ -1,11 +1,5 @@
-import { bindingName, type Claim, type Frontend, overlap } from "./desired.ts";
-
-/** The installations that have rules at one moment. */
-export interface Presence {
-  /** Another one each time that this installation's rules were gone in between, as after a flush; undefined: there are none. */
-  own: string | undefined;
-  instances: Set<string>;
-}
+import { bindingName, type Claim, type Frontend, overlap } from "./state.ts";
+import type { Presence } from "./kernel.ts";
 
 /** Milliseconds. */
 interface Patience {

@@ -1,7 +1,5 @@
-import { type Binding, bindingName, type Problem } from "./desired.ts";
-import type { Finding } from "./doctor.ts";
-import type { Sync } from "./reconcile.ts";
-import type { Target } from "./target.ts";
+import { type Binding, bindingName, type Problem, type Sync, type Target } from "./state.ts";
+import type { Finding } from "./finding.ts";
 
 /** What an operator is told: what changed, what is wrong now, and whether the node's addresses can be relied on. */
 export interface Report {

@@ -1,5 +1,6 @@
 import { type DroppingChain } from "./dropping.ts";
-import type { Finding, Scope, Survey } from "./doctor.ts";
+import type { Scope, Survey } from "./scope.ts";
+import type { Finding } from "./finding.ts";
 import { isDefault, routesTo, uplinks } from "./node.ts";
 
 export function conntrackTableFindings(_: Scope, { conntrackTable }: Survey): Finding[] {

@@ -1,34 +1,20 @@
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
-import {
-  type Claim,
-  type DesiredState,
-  frontendsOf,
-  type HeldRules,
-  type Knowledge,
-  type Problem,
-} from "./desired.ts";
+import { frontendsOf, type Knowledge } from "./desired.ts";
+import type { Claim, DesiredState, HeldRules, Problem, Sync } from "./state.ts";
 import type { NodeFacts } from "./node.ts";
 import type { Sight } from "./pod.ts";
 import type { PodSource } from "./pods.ts";
-import { reconcile, type Rules, type Sync } from "./reconcile.ts";
-import { type Presence, Rivals } from "./rivals.ts";
+import { reconcile } from "./reconcile.ts";
+import { Rivals } from "./rivals.ts";
 import type { Status } from "./status.ts";
+import type { Backend } from "./kernel.ts";
 
-/** The rules, and what else of the node the sync looks at now and then. */
-export interface Kernel extends Rules {
-  /** Whether the rules are as they were last written. `suspect`: somebody was seen at them. */
-  holds(suspect?: boolean): Promise<boolean>;
-  claims(instance: string): Promise<Claim[]>;
-  /** Which installations have rules at this moment. */
-  presence?(instance: string): Promise<Presence>;
-  /** What the last write could not do while the rest of it is done. */
-  readonly shortfall?: string | undefined;
-  /** What it cannot do at all of the last state, although the addresses work. */
-  readonly warning?: string | undefined;
-  /** Takes an installation's rules away. */
-  remove(instance: string): Promise<unknown>;
-}
+/** What the sync needs of the rules. */
+export type Kernel = Pick<
+  Backend,
+  "write" | "holds" | "claims" | "presence" | "shortfall" | "warning" | "remove"
+>;
 
 /** What the last look at the node found. */
 interface Inspection {
@@ -181,7 +167,7 @@ export class SyncPass {
     const [node, seen] = await Promise.all([nodeFacts(podIps), kernel.claims(config.instance)]);
     const intact = this.state === undefined || (await kernel.holds(suspect));
     // What a write that failed left there is not known, and may be its own.
-    if (!intact && this.#pending === undefined) this.#disturbed = true;
+    if (!intact && this.#pending === undefined && kernel.shortfall === undefined) this.#disturbed = true;
     this.#rivals.look(seen, now, await kernel.presence?.(config.instance));
     await this.#removeAbandoned(now);
     const { claims } = this.#rivals;

@@ -2,20 +2,9 @@ import { cidrContains, parseCidr } from "../component/spec/cidr.ts";
 import { parseIp } from "../component/spec/ip.ts";
 import { isPublic } from "../component/spec/public.ts";
 import { servicesAround } from "../component/spec/services.ts";
-import type { Finding, Survey } from "./doctor.ts";
+import type { Survey } from "./scope.ts";
+import type { Finding } from "./finding.ts";
 import { isDefault, type Route, routesTo } from "./node.ts";
-
-/** An address that kube-proxy translates: a Service's ClusterIP, external IP or load balancer's IP. */
-export interface ServiceAddress {
-  ipAddress: string;
-  /** `namespace/name`, where kube-proxy's rules tell it. */
-  service: string | undefined;
-  /**
-   * Whether it may be an external IP: whoever may create a Service in any namespace can give it one
-   * (CVE-2020-8554), while a ClusterIP comes from the cluster's range.
-   */
-  external: boolean;
-}
 
 const another = "choose another magic IP, as one of 169.254.210.0/24 that nothing on the nodes uses";
 
@@ -49,22 +38,38 @@ function serviceFindings(ipAddress: string, { services }: Survey): Finding[] {
   ];
 }
 
-function nodeAddressFindings(ipAddress: string, { addresses, routes, interfaces }: Survey): Finding[] {
+/** Of kube-proxy in its ipvs mode. */
+export const ipvsInterface = "kube-ipvs0";
+
+function nodeAddressFindings(ipAddress: string, { addresses, routes }: Survey): Finding[] {
   const [found] = routesTo(
     ipAddress,
     [...addresses, ...routes].filter(({ kind }) => kind === "local"),
   );
   if (found === undefined) return [];
+  if (found.interface === ipvsInterface) return [ipvsFinding(ipAddress)];
   const where = found.interface === undefined ? "" : ` (${found.interface})`;
-  const ipvs = interfaces.includes("kube-ipvs0") ? "; on kube-ipvs0 it is a Service's" : "";
   return [
     {
       code: "ADDRESS_OF_NODE",
       severity: "fail",
       message: `${ipAddress} is an address of this node itself${where}`,
-      remedy: `${another}, or take it off the node: ip address show to ${ipAddress} names the interface${ipvs}`,
+      remedy: `${another}, or take it off the node: ip address show to ${ipAddress} names the interface`,
     },
   ];
+}
+
+/**
+ * In its ipvs mode kube-proxy gives this interface every IP of every Service, external ones too: who may create a Service in any
+ * namespace chooses them (CVE-2020-8554), and must not make the node's addresses unready with it.
+ */
+function ipvsFinding(ipAddress: string): Finding {
+  return {
+    code: "ADDRESS_OF_SERVICE",
+    severity: "warn",
+    message: `${ipAddress} is an IP of a Service: kube-proxy, in its ipvs mode, has it on ${ipvsInterface}`,
+    remedy: `${another}; kubectl get services --all-namespaces | grep -F ${ipAddress} shows the Service`,
+  };
 }
 
 /** RFC 3927 §2.6.2; NetworkManager and others add it to every interface, and it keeps nothing from being translated. */

@@ -2,18 +2,7 @@ import { parseIpv4 } from "../component/spec/ipv4.ts";
 import { formatIpv6, parseIpv6 } from "../component/spec/ipv6.ts";
 import type { Address, Port } from "./config.ts";
 import type { Pod } from "./pod.ts";
-
-export type Family = "ipv4" | "ipv6";
-
-/** The pod endpoint behind a magic IP's port. */
-export interface Target {
-  namespace: string;
-  name: string;
-  uid: string;
-  ip: string;
-  /** undefined: the port that was dialed, as with ranges and whole IPs. */
-  port: number | undefined;
-}
+import type { Family, Target } from "./state.ts";
 
 /** The targets of one port, or why there are none. */
 export interface Choice {

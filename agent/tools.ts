@@ -1,4 +1,5 @@
-import type { Finding, Scope, Survey, ToolState } from "./doctor.ts";
+import type { Scope, Survey, ToolState } from "./scope.ts";
+import type { Finding } from "./finding.ts";
 
 export function nftFindings({ backend }: Scope, { nft, iptables }: Survey): Finding[] {
   const missing: Finding = {

@@ -3,7 +3,7 @@ import type { Config } from "../config.ts";
 import { desired } from "../desired.ts";
 import type { NodeFacts } from "../node.ts";
 import { ruleset } from "../ruleset/nftables.ts";
-import type { Backend } from "./backend.ts";
+import type { Backend } from "../kernel.ts";
 import { type Command, CommandError, command } from "./command.ts";
 import { detectFlavour } from "./flavour.ts";
 import { IptablesBackend } from "./iptables.ts";
@@ -25,16 +25,47 @@ export async function chooseBackend(
   node: NodeFacts,
   run: Command = command,
   tables: Tables = nodeTables,
+  pause = retryPause,
 ): Promise<BackendChoice> {
   const nftables = new NftablesBackend(run, tables);
+  const patiently = patient(run, pause);
   if (config.backend === "nftables") return { backend: nftables, reason: "the configuration says so" };
-  if (config.backend === "iptables") return await iptables(run);
-  const fault = await attempt(() => run("nft", ["-c", "-f", "-"], ruleset(desired(config, node, []))));
+  if (config.backend === "iptables") return await iptables(patiently, run);
+  const text = ruleset(desired(config, node, []));
+  const fault = await attempt(() => patiently("nft", ["-c", "-f", "-"], text));
   if (fault === undefined) return { backend: nftables, reason: "nft takes the rules" };
-  const second = await iptables(run);
+  if (isPassing(fault) && (await hasRules(nftables, config.instance)))
+    return { backend: nftables, reason: `the rules are there, although ${fault.message}` };
+  const second = await iptables(patiently, run);
   const secondFault = await attempt(() => second.backend.instances());
-  if (secondFault === undefined) return { ...second, reason: `${fault}; ${second.reason}` };
-  return { backend: nftables, reason: `nothing works here: ${fault}; ${secondFault}` };
+  if (secondFault === undefined) return { ...second, reason: `${fault.message}; ${second.reason}` };
+  return { backend: nftables, reason: `nothing works here: ${fault.message}; ${secondFault.message}` };
+}
+
+/** Attempts, and milliseconds between two. A choice holds until the process ends, so that one moment does not decide it. */
+const [attempts, retryPause] = [3, 1_000];
+
+/** Whether the tool may work in another moment: it hung, crashed, or had no memory. */
+function isPassing({ fault }: CommandError): boolean {
+  return ["TIMEOUT", "CRASHED", "MEMORY"].includes(fault);
+}
+
+/** The same command, which tries again what may pass. */
+function patient(run: Command, pause: number): Command {
+  return async (...words) => {
+    for (let count = 1; ; count++) {
+      try {
+        return await run(...words);
+      } catch (error) {
+        if (!(error instanceof CommandError) || !isPassing(error) || count === attempts) throw error;
+        await delay(pause);
+      }
+    }
+  };
+}
+
+async function hasRules(backend: Backend, instance: string): Promise<boolean> {
+  return (await backend.instances().catch((): string[] => [])).includes(instance);
 }
 
 /** Milliseconds after which a backend that does not answer counts as one that may have rules. */
@@ -89,18 +120,18 @@ async function usesLegacy(run: Command): Promise<boolean> {
   return names.some((text) => text !== "");
 }
 
-async function iptables(run: Command): Promise<BackendChoice> {
-  const { flavour, reason } = await detectFlavour(run);
+async function iptables(patiently: Command, run: Command): Promise<BackendChoice> {
+  const { flavour, reason } = await detectFlavour(patiently);
   return { backend: new IptablesBackend(flavour, run), reason };
 }
 
 /** What went wrong, undefined when nothing did. */
-async function attempt(action: () => Promise<unknown>): Promise<string | undefined> {
+async function attempt(action: () => Promise<unknown>): Promise<CommandError | undefined> {
   try {
     await action();
     return undefined;
   } catch (error) {
-    if (error instanceof CommandError) return error.message;
+    if (error instanceof CommandError) return error;
     throw error;
   }
 }

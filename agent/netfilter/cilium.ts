@@ -1,4 +1,4 @@
-import type { Survey } from "../doctor.ts";
+import type { Survey } from "../scope.ts";
 import type { ForeignChains } from "./chains.ts";
 import type { Read } from "./node.ts";
 import type { Reader } from "./reader.ts";

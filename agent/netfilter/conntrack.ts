@@ -1,4 +1,4 @@
-import type { Ended, FlowKind, Flows } from "../flowpass.ts";
+import type { Ended, FlowKind, Flows } from "../kernel.ts";
 import { Netlink } from "./netlink.ts";
 
 /**

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { DesiredState } from "../desired.ts";
+import type { DesiredState } from "../state.ts";
 import { type Digest, digestText, noElements, withElement } from "../ruleset/digest.ts";
 import { type Element, type ElementType, elementType, encode } from "../ruleset/encoding.ts";
 import { type Change, frameText, type Stamp, stampKey, stampSet } from "../ruleset/nftables.ts";

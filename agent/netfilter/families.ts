@@ -1,6 +1,5 @@
-import { type DesiredState, familyOf } from "../desired.ts";
+import { type DesiredState, type Family, familyOf } from "../state.ts";
 import { families } from "../ruleset/objects.ts";
-import type { Family } from "../target.ts";
 
 export const title = { ipv4: "IPv4", ipv6: "IPv6" } as const;
 

@@ -1,4 +1,4 @@
-import type { Survey } from "../doctor.ts";
+import type { Survey } from "../scope.ts";
 import { isOn, type Route, uplinks } from "../node.ts";
 import type { Read } from "./node.ts";
 

@@ -14,7 +14,7 @@ import {
   unasked,
   unreadable,
 } from "../ruleset/iptables-question.ts";
-import type { Family } from "../target.ts";
+import type { Family } from "../state.ts";
 import { type Command, CommandError } from "./command.ts";
 
 /** Which of the kernel's two machines iptables feeds: nf_tables, or the older one of its own. */

@@ -2,17 +2,17 @@ import {
   bindingName,
   type Claim,
   type DesiredState,
+  type Family,
   familyOf,
   type Frontend,
   type HeldRules,
-} from "../desired.ts";
+} from "../state.ts";
 import { chainPrefix, ownerName } from "../ruleset/iptables-chains.ts";
 import { addHeld } from "../ruleset/iptables-held.ts";
 import { strangeUplinks } from "../ruleset/iptables-layout.ts";
 import { countKey, type Installation, nothing } from "../ruleset/iptables-listing.ts";
 import { families } from "../ruleset/objects.ts";
-import type { Family } from "../target.ts";
-import type { Backend, BindingCount } from "./backend.ts";
+import type { Backend, BindingCount } from "../kernel.ts";
 import { type Command, CommandError, command } from "./command.ts";
 import { any, each, title, uses } from "./families.ts";
 import { FamilyTables, type Held, unreadSentence } from "./iptables-family.ts";

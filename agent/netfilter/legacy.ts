@@ -1,4 +1,4 @@
-import type { Survey } from "../doctor.ts";
+import type { Survey } from "../scope.ts";
 import { droppedBy, ownerOf } from "../dropping.ts";
 import { type Chains, type EarlyRule, earlyRules, effectsAt } from "../untracked.ts";
 import type { Read } from "./node.ts";

@@ -5,8 +5,8 @@ import {
   familyOf,
   type Frontend,
   type HeldRules,
-} from "../desired.ts";
-import type { Presence } from "../rivals.ts";
+} from "../state.ts";
+import type { Backend, BindingCount, Count, Presence } from "../kernel.ts";
 import { frontendOf } from "../ruleset/frontends.ts";
 import {
   chainSizes,
@@ -19,7 +19,6 @@ import {
   tableName,
 } from "../ruleset/nftables.ts";
 import { digit, key, type NamedObject, objectsOf, shapeOf, shapes } from "../ruleset/objects.ts";
-import type { Backend, BindingCount, Count } from "./backend.ts";
 import { type Command, command } from "./command.ts";
 import {
   afterChanges,

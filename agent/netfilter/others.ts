@@ -1,4 +1,4 @@
-import type { Survey } from "../doctor.ts";
+import type { Survey } from "../scope.ts";
 import { droppedBy, type DroppingChain, ownerOf } from "../dropping.ts";
 import { earlyRules, effectsAt } from "../untracked.ts";
 import { type BaseChain, type ForeignChains, readChains, readRules } from "./chains.ts";

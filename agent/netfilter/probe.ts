@@ -1,4 +1,4 @@
-import type { ToolState } from "../doctor.ts";
+import type { ToolState } from "../scope.ts";
 import { type Command, CommandError, remedy } from "./command.ts";
 import { program } from "./netlink.ts";
 

@@ -1,4 +1,4 @@
-import type { ServiceAddress } from "../taken.ts";
+import type { ServiceAddress } from "../scope.ts";
 import type { ForeignChains } from "./chains.ts";
 import type { Reader } from "./reader.ts";
 

@@ -1,7 +1,6 @@
-import { type DesiredState, familyOf } from "../desired.ts";
+import { type DesiredState, type Family, familyOf } from "../state.ts";
 import { isDefault, type Route, routesTo } from "../node.ts";
 import type { SegmentLength, Surroundings } from "../ruleset/iptables-chains.ts";
-import type { Family } from "../target.ts";
 import type { Command } from "./command.ts";
 import { readRoutes } from "./node.ts";
 

@@ -1,5 +1,7 @@
-import type { Scope, Survey } from "../doctor.ts";
-import { isOn, parseIpv4Addresses } from "../node.ts";
+import type { Scope, Survey } from "../scope.ts";
+import type { Network } from "../network.ts";
+import { isOn, parseIpv4Addresses, type Route } from "../node.ts";
+import { ipvsInterface } from "../taken.ts";
 import type { Command } from "./command.ts";
 import { type Read, readBridgeNetfilter, readNetwork, readRoutes } from "./node.ts";
 import { readForwarding, readHairpin } from "./interfaces.ts";
@@ -20,11 +22,10 @@ export async function surveyNode(
   const reader = new Reader(command);
   const [nft, conntrack] = await Promise.all([probeNft(command), probeConntrack(command)]);
   const needed = !nft.works || scope.backend === "iptables";
-  const [iptables, switches, network] = await Promise.all([
-    needed ? findIptables(command) : [],
-    readSwitches(read),
-    readNetwork(command, podIps).catch(() => undefined),
-  ]);
+  const [iptables, switches] = await Promise.all([needed ? findIptables(command) : [], readSwitches(read)]);
+  const owned = ofIpvs(scope, switches);
+  const all = await readNetwork(command, [...podIps, ...owned]).catch(() => undefined);
+  const network = all && { ...all, pods: all.pods.filter(({ pod }) => !owned.includes(pod)) };
   const rules = nft.works
     ? await readOthersRules(reader, read, questionOf(scope, switches))
     : noRulesOf(switches);
@@ -33,10 +34,30 @@ export async function surveyNode(
     conntrack,
     iptables,
     ...switches,
+    addresses: switches.addresses.map((address) => withInterface(address, owned, all)),
     network,
     ...rules,
     unreadable: nft.works ? reader.unreadable : undefined,
   };
+}
+
+/** The magic IPs that this node has itself, where kube-proxy's ipvs mode may have given them to it. */
+function ofIpvs({ dialed }: Scope, { interfaces, addresses }: Switches): string[] {
+  if (!interfaces.includes(ipvsInterface)) return [];
+  const own = new Set(addresses.map(ipOf));
+  return dialed.map(({ ipAddress }) => ipAddress).filter((ipAddress) => own.has(ipAddress));
+}
+
+/** /proc/net/fib_trie tells no interfaces. */
+function withInterface(address: Route, owned: string[], network: Network | undefined): Route {
+  const ipAddress = ipOf(address);
+  if (!owned.includes(ipAddress)) return address;
+  const link = network?.pods.find(({ pod }) => pod === ipAddress)?.link;
+  return { ...address, interface: network?.links.find(({ index }) => index === link)?.name };
+}
+
+function ipOf({ range }: Route): string {
+  return range.slice(0, range.indexOf("/"));
 }
 
 /** nftables translates at -110, before kube-proxy and iptables; iptables' own chains are at -100. */

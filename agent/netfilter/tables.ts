@@ -1,10 +1,10 @@
 import { endianness } from "node:os";
-import type { Claim, Frontend, HeldRules } from "../desired.ts";
+import type { Claim, Frontend, HeldRules } from "../state.ts";
 import { decode } from "../ruleset/encoding.ts";
 import { frontendOf, trafficSets } from "../ruleset/frontends.ts";
 import { addHeld, heldSets } from "../ruleset/held.ts";
 import { firstNumber, type Stamp, stampSet, tableName } from "../ruleset/nftables.ts";
-import type { Count } from "./backend.ts";
+import type { Count } from "../kernel.ts";
 import type { Converse } from "./command.ts";
 import { Netlink, NetlinkError } from "./netlink.ts";
 

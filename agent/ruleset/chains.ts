@@ -1,6 +1,5 @@
-import type { DesiredState } from "../desired.ts";
+import type { DesiredState, Family } from "../state.ts";
 import { podKinds } from "../network.ts";
-import type { Family } from "../target.ts";
 import { digit, families, header, lookup, slots } from "./lookup.ts";
 import { neighbourRules } from "./neighbours.ts";
 import type { NamedObject } from "./objects.ts";

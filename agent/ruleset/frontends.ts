@@ -1,4 +1,4 @@
-import type { Frontend } from "../desired.ts";
+import type { Frontend } from "../state.ts";
 import { decode } from "./encoding.ts";
 
 /** The sets whose keys say what a table is for, of this version and of earlier ones. */

@@ -1,4 +1,4 @@
-import { bindingName, type Frontend, type HeldRules } from "../desired.ts";
+import { bindingName, type Frontend, type HeldRules } from "../state.ts";
 import { decode, type Part } from "./encoding.ts";
 
 /** The sets and maps that say where a table leads, of this version and of earlier ones. */

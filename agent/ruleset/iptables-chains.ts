@@ -1,5 +1,4 @@
-import type { Binding, DesiredState } from "../desired.ts";
-import type { Family } from "../target.ts";
+import type { Binding, DesiredState, Family } from "../state.ts";
 import { ownerMark, type Role } from "./iptables-listing.ts";
 import { type ByIp, notOriginallyTo, originallyTo, type Rule } from "./iptables-matches.ts";
 

@@ -1,5 +1,5 @@
 import type { Protocol } from "../config.ts";
-import { bindingName, type HeldRules } from "../desired.ts";
+import { bindingName, type HeldRules } from "../state.ts";
 
 /**
  * Adds where an installation's rules of one family lead, as a listing has them, a line each: table, chain and rule. Those of

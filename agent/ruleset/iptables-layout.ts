@@ -1,5 +1,4 @@
-import { type Binding, bindingName, type DesiredState, familyOf } from "../desired.ts";
-import type { Family } from "../target.ts";
+import { type Binding, bindingName, type DesiredState, type Family, familyOf } from "../state.ts";
 import {
   chainPrefix,
   type Jump,

@@ -1,5 +1,5 @@
 import type { Protocol } from "../config.ts";
-import type { Frontend } from "../desired.ts";
+import type { Frontend } from "../state.ts";
 
 /** Packets and bytes that rules have counted. */
 export interface Counted {

@@ -1,6 +1,5 @@
 import { parseIp } from "../../component/spec/ip.ts";
-import type { Binding } from "../desired.ts";
-import type { Family } from "../target.ts";
+import type { Binding, Family } from "../state.ts";
 
 /** Matches and target, as iptables-restore takes them; and the binding that it counts for. */
 export interface Rule {

@@ -1,4 +1,4 @@
-import { type Binding, familyOf } from "../desired.ts";
+import { type Binding, familyOf } from "../state.ts";
 import { type Jump, type Layout, owner, type Part, perIp } from "./iptables-chains.ts";
 import { dialed, notOriginallyTo, originallyTo, to, toAny, withLength } from "./iptables-matches.ts";
 

@@ -1,5 +1,4 @@
-import type { DesiredState } from "../desired.ts";
-import type { Family } from "../target.ts";
+import type { DesiredState, Family } from "../state.ts";
 import {
   type Chain,
   chainPrefix,

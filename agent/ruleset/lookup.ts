@@ -1,6 +1,5 @@
 import type { WhenNoTarget } from "../config.ts";
-import type { Binding, Frontend } from "../desired.ts";
-import type { Family } from "../target.ts";
+import type { Binding, Family, Frontend } from "../state.ts";
 
 /**
  * How a binding is looked up. The suffix is part of the names of sets and maps: `targets4`, `targets-ranges6`,

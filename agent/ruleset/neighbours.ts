@@ -1,5 +1,4 @@
-import { type DesiredState, familyOf } from "../desired.ts";
-import type { Family } from "../target.ts";
+import { type DesiredState, type Family, familyOf } from "../state.ts";
 import { digit, header, lookup, shapeOf } from "./lookup.ts";
 
 /**

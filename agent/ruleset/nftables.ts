@@ -1,4 +1,4 @@
-import { type Binding, bindingName, type DesiredState, sameSettings } from "../desired.ts";
+import { type Binding, bindingName, type DesiredState, sameSettings } from "../state.ts";
 import { chainsOf } from "./chains.ts";
 import { liveChanges, type NamedObject, objectsOf, targetElements } from "./objects.ts";
 

@@ -1,6 +1,12 @@
-import { type Binding, type DesiredState, familyOf, type Frontend, type LivePair } from "../desired.ts";
+import {
+  type Binding,
+  type DesiredState,
+  type Family,
+  familyOf,
+  type Frontend,
+  type LivePair,
+} from "../state.ts";
 import { isPlain } from "../node.ts";
-import type { Family } from "../target.ts";
 import {
   digit,
   families,

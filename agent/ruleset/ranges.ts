@@ -1,6 +1,5 @@
 import type { WhenNoTarget } from "../config.ts";
-import { type Binding, type DesiredState, familyOf } from "../desired.ts";
-import type { Family } from "../target.ts";
+import { type Binding, type DesiredState, type Family, familyOf } from "../state.ts";
 import { digit, header, policies, shapeOf, slots, verdicts } from "./lookup.ts";
 
 /**

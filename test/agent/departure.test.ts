@@ -57,10 +57,14 @@ describe("at the end the rules", () => {
   const another = { metadata: { uid: "another" } };
 
   it.each([
-    ["stay although the Lease is gone, when the DaemonSet is still ours", [ours], false],
-    ["go with the Lease, when another installation has a DaemonSet of the same name by now", [another], true],
-    ["go with the Lease, when nobody may ask", [refused(401)], true],
-    ["stay when the Lease goes, is there again", [refused(401)], false],
+    ["stay although the ConfigMap is gone, when the DaemonSet is still ours", [ours], false],
+    [
+      "go with the ConfigMap, when another installation has a DaemonSet of the same name by now",
+      [another],
+      true,
+    ],
+    ["go with the ConfigMap, when nobody may ask", [refused(401)], true],
+    ["stay when the ConfigMap goes, is there again", [refused(401)], false],
   ])("%s", async (what, answers, removed) => {
     const installation = new Installation(api(...answers), home);
     installation.uid = "ours";
@@ -70,7 +74,7 @@ describe("at the end the rules", () => {
     expect((await departure(api(...answers), installation, times)).removed).toBe(removed);
   });
 
-  it("stay when the Lease was taken away minutes ago and the installation went on", async () => {
+  it("stay when the ConfigMap was taken away minutes ago and the installation went on", async () => {
     const installation = new Installation(api(refused(401)), home);
     installation.word = { kind: "gone", at: performance.now() - 121_000 };
     expect((await departure(api(refused(401)), installation, times)).removed).toBe(false);
@@ -89,7 +93,7 @@ describe("at the end the rules", () => {
     });
   });
 
-  it("go when the word of the Lease's end comes while the agent asks and is refused", async () => {
+  it("go when the word of the ConfigMap's end comes while the agent asks and is refused", async () => {
     const installation = new Installation(api(refused(403)), home);
     const asking = departure(api(refused(403)), installation, times);
     await delay(50);
@@ -99,7 +103,7 @@ describe("at the end the rules", () => {
 });
 
 it.each([0, 50, 130, 260])(
-  "rules stay for a DaemonSet that comes back after 60 ms, beside its Lease, where each answer takes %i ms",
+  "rules stay for a DaemonSet that comes back after 60 ms, beside its ConfigMap, where each answer takes %i ms",
   async (slow) => {
     const began = performance.now();
     const server: Api = {
@@ -108,7 +112,7 @@ it.each([0, 50, 130, 260])(
         const isBack = performance.now() - began > 60;
         await delay(slow);
         if (path.includes("daemonsets") && !isBack) throw gone;
-        return { metadata: { resourceVersion: "1" }, spec: { holderIdentity: "dd-agent" } } as T;
+        return { metadata: { resourceVersion: "1" }, data: { daemonSet: "dd-agent" } } as T;
       },
     };
     const installation = new Installation(server, { ...home, installation: "dd" });
@@ -117,7 +121,7 @@ it.each([0, 50, 130, 260])(
   },
 );
 
-/** Answers of an API server that knows the Lease for as long as it answers at all. */
+/** Answers of an API server that knows the ConfigMap for as long as it answers at all. */
 function withLease(daemonSetAnswers: (object | Error)[], slow = 0): Api {
   let asked = 0;
   return {
@@ -127,7 +131,7 @@ function withLease(daemonSetAnswers: (object | Error)[], slow = 0): Api {
       const answer = daemonSetAnswers[Math.min(asked, daemonSetAnswers.length - 1)];
       if (path.includes("daemonsets")) asked++;
       if (answer instanceof Error && (path.includes("daemonsets") || answer !== gone)) throw answer;
-      return (path.includes("daemonsets") ? answer : { spec: { holderIdentity: "dd-agent" } }) as T;
+      return (path.includes("daemonsets") ? answer : { data: { daemonSet: "dd-agent" } }) as T;
     },
   };
 }
@@ -137,14 +141,14 @@ it.each([
   ["go when it was missing at last, and then nobody may ask", [gone, gone, gone, refused(401)], 0, true],
   ["go when it is missing, in answers that take a third of the patience", [gone], 110, true],
   ["stay when it was missing once, and then nobody answers", [gone, new Error("reset")], 0, false],
-])("rules %s, while the Lease says that it serves", async (_what, answers, slow, removed) => {
+])("rules %s, while the ConfigMap says that it serves", async (_what, answers, slow, removed) => {
   const server = withLease(answers, slow);
   const installation = new Installation(server, { ...home, installation: "dd" });
   installation.word = { kind: "there", daemonSet: "dd-agent" };
   expect((await departure(server, installation, { patience: 300, pause: 50 })).removed).toBe(removed);
 });
 
-it("rules stay when the Lease went and the DaemonSet is ours, although the next answer does not come", async () => {
+it("rules stay when the ConfigMap went and the DaemonSet is ours, although the next answer does not come", async () => {
   const server = api({ metadata: { uid: "ours" } }, new Error("timed out"));
   const installation = new Installation(server, home);
   installation.uid = "ours";
@@ -152,7 +156,7 @@ it("rules stay when the Lease went and the DaemonSet is ours, although the next 
   expect((await departure(server, installation, times)).removed).toBe(false);
 });
 
-it("the Lease's watch is opened again within a second each time that something in between cuts it", async () => {
+it("the ConfigMap's watch is opened again within a second each time that something in between cuts it", async () => {
   let opened = 0;
   const cutting: Api = {
     ...api(staying),
@@ -181,7 +185,7 @@ it.each([
   [401, 75],
   [403, 750],
 ])(
-  "the Lease is watched again soon after refusals (%i) of 20 minutes: within %i s",
+  "the ConfigMap is watched again soon after refusals (%i) of 20 minutes: within %i s",
   async (status, seconds) => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
     try {

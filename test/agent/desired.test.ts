@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { bindingName, type Claim, desired } from "../../agent/desired.ts";
+import { desired } from "../../agent/desired.ts";
+import { bindingName, type Claim } from "../../agent/state.ts";
 import type { Pod } from "../../agent/pod.ts";
 import { node } from "./node-facts.ts";
 import { address, config, pod } from "./state.ts";

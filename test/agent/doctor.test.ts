@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Config } from "../../agent/config.ts";
-import { findings, report, type Survey, type ToolState } from "../../agent/doctor.ts";
+import { findings, report } from "../../agent/doctor.ts";
+import type { Survey, ToolState } from "../../agent/scope.ts";
 import { droppedBy } from "../../agent/dropping.ts";
 import { chainCollector } from "../../agent/netfilter/chains.ts";
 import { servicesOfMap, servicesOfRules } from "../../agent/netfilter/services.ts";

@@ -1,6 +1,6 @@
 import { pino } from "pino";
 import { expect, it } from "vitest";
-import type { Finding } from "../../agent/doctor.ts";
+import type { Finding } from "../../agent/finding.ts";
 import { Examination } from "../../agent/examination.ts";
 import { Status } from "../../agent/status.ts";
 

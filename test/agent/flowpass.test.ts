@@ -1,7 +1,9 @@
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
-import { type DesiredState, desired } from "../../agent/desired.ts";
-import { type Ended, type FlowKind, FlowPass, type Flows } from "../../agent/flowpass.ts";
+import { desired } from "../../agent/desired.ts";
+import type { DesiredState } from "../../agent/state.ts";
+import { FlowPass } from "../../agent/flowpass.ts";
+import type { Ended, FlowKind, Flows } from "../../agent/kernel.ts";
 import type { Pod } from "../../agent/pod.ts";
 import { Status } from "../../agent/status.ts";
 import { node } from "./node-facts.ts";

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type DesiredState, desired } from "../../agent/desired.ts";
+import { desired } from "../../agent/desired.ts";
+import type { DesiredState } from "../../agent/state.ts";
 import { changedIps, flowTable } from "../../agent/flows.ts";
 import type { Pod } from "../../agent/pod.ts";
 import { node } from "./node-facts.ts";

@@ -1,6 +1,6 @@
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
-import type { Finding } from "../../agent/doctor.ts";
+import type { Finding } from "../../agent/finding.ts";
 import { Examination } from "../../agent/examination.ts";
 import { metricsText } from "../../agent/metrics.ts";
 import { Status } from "../../agent/status.ts";

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
-import { findings, type Survey } from "../../agent/doctor.ts";
+import { findings } from "../../agent/doctor.ts";
+import type { Survey } from "../../agent/scope.ts";
 import { config } from "./state.ts";
 import { survey } from "./survey.ts";
 

@@ -28,11 +28,15 @@ it("a pod's IPv6 addresses are in one spelling, by which pods with the same one 
   expect(podFromApi({ status: { podIPs } }).ips).toEqual(["10.244.1.7", "fd00:0:0:9::7", "no address"]);
 });
 
-it("a pod that declares a thousand ports has its status all the same", () => {
+it("a pod that declares two thousand ports has its node, its network and its status all the same", () => {
   const ports = Array.from({ length: 250 }, (_, n) => ({ name: `port-${n}`, containerPort: n + 1 }));
   const containers = Array.from({ length: 4 }, (_, n) => ({ name: `c${n}`, ports }));
   const status = { phase: "Running", podIPs: [{ ip: "10.244.1.7" }] };
-  const text = JSON.stringify({ metadata: { uid: "u" }, spec: { nodeName: "n", containers }, status });
+  // The order is that of the API server, k8s.io/api/core/v1 types.go.
+  const spec = { initContainers: containers, containers, nodeName: "n", hostNetwork: true };
+  const text = JSON.stringify({ metadata: { uid: "u" }, spec, status });
   const [pod] = new JsonReader(podShape([])).read(Buffer.from(text));
-  expect(podFromApi(pod as object)).toMatchObject({ phase: "Running", ips: ["10.244.1.7"], nodeName: "n" });
+  expect(podFromApi(pod as object)).toMatchObject({
+    ...{ phase: "Running", ips: ["10.244.1.7"], nodeName: "n", hostNetwork: true },
+  });
 });

@@ -89,7 +89,7 @@ function follow(api: Api, of = config(), comeBack = 1_000) {
     changed: () => {},
     trouble: (_source: string, message: string | undefined) => void told.push(message),
   };
-  const times = { comeBack, silence: 75_000, first: 300 };
+  const times = { comeBack, silence: 75_000, settled: 50, first: 300 };
   return { told, source: watchPods(api, of, "node-1", listener, controller.signal, times) };
 }
 
@@ -295,6 +295,33 @@ describe("the pods of the node", () => {
     ]);
     await until(() => told.at(-1) === undefined);
     expect(told.filter((message) => message === undefined)).toHaveLength(1);
+  });
+
+  it("are listed anew where watches begin with an error, which is trouble until one tells something (H41)", async () => {
+    const failing: Event[] = [{ type: "ERROR", object: { code: 500 } }];
+    const api = new ScriptedApi(
+      [[podOf("a", "1")], [podOf("b", "2")]],
+      Array.from({ length: 4 }, () => failing),
+    );
+    const { source, told } = follow(api);
+    await until(() => names(source)?.[0] === "b");
+    expect(api.asked.map(({ kind }) => kind).slice(0, 6)).toEqual([
+      ...["list", "watch", "watch", "watch", "watch", "list"],
+    ]);
+    await until(() => told.at(-1) === undefined);
+    expect(told.filter((message) => message === undefined)).toHaveLength(1);
+  });
+
+  it("are asked for ever more seldom where the role is gone (H41)", async () => {
+    const api = new ScriptedApi(
+      Array.from({ length: 200 }, () => new ApiError(403, "forbidden", 0)),
+      [],
+    );
+    follow(api, config(), 100);
+    await new Promise((resolve) => setTimeout(resolve, 4_000));
+    const first = api.asked.length;
+    // Without growth 80 on average, of 50 ms each; with it 5 of 50 ms and then those of 100, 200 and 400 ms.
+    expect(first).toBeLessThan(30);
   });
 
   it("are listed ever more seldom where every version is too old", async () => {

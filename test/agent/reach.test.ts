@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { findings, type Survey } from "../../agent/doctor.ts";
+import { findings } from "../../agent/doctor.ts";
+import type { Survey } from "../../agent/scope.ts";
 import type { Link, Network, PodRoute } from "../../agent/network.ts";
 import { servingIps } from "../../agent/reach.ts";
 import { survey } from "./survey.ts";

@@ -1,14 +1,15 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Pod } from "../../agent/pod.ts";
-import type { DesiredState } from "../../agent/desired.ts";
-import { reconcile, type Rules } from "../../agent/reconcile.ts";
+import type { DesiredState } from "../../agent/state.ts";
+import type { Backend } from "../../agent/kernel.ts";
+import { reconcile } from "../../agent/reconcile.ts";
 import { node } from "./node-facts.ts";
 import { config, pod } from "./state.ts";
 
 const settings = config();
 
 /** Remembers what it is given, as long as nobody else touches it. */
-class RememberingRules implements Rules {
+class RememberingRules implements Pick<Backend, "write"> {
   state: DesiredState | undefined;
   writes = 0;
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { type Claim, desired } from "../../agent/desired.ts";
+import { desired } from "../../agent/desired.ts";
+import type { Claim, Sync } from "../../agent/state.ts";
 import type { Pod } from "../../agent/pod.ts";
-import type { Sync } from "../../agent/reconcile.ts";
 import { Status } from "../../agent/status.ts";
 import { node } from "./node-facts.ts";
 import { address, config, pod } from "./state.ts";

@@ -1,4 +1,4 @@
-import type { Survey } from "../../agent/doctor.ts";
+import type { Survey } from "../../agent/scope.ts";
 import { parseIpv4Routes } from "../../agent/node.ts";
 
 /** A node on which nothing is wrong, changed as a test needs it. */

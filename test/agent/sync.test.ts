@@ -1,7 +1,7 @@
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import type { Address } from "../../agent/config.ts";
-import { bindingName, type Claim, type DesiredState, type HeldRules } from "../../agent/desired.ts";
+import { bindingName, type Claim, type DesiredState, type HeldRules } from "../../agent/state.ts";
 import { metricsText } from "../../agent/metrics.ts";
 import type { Pod } from "../../agent/pod.ts";
 import { Status } from "../../agent/status.ts";
@@ -29,7 +29,7 @@ class FakeKernel implements Kernel {
 
   holds = () => Promise.resolve(true);
   claims = (): Promise<Claim[]> => Promise.resolve([]);
-  remove = () => Promise.resolve();
+  remove = (): Promise<undefined> => Promise.resolve(undefined);
 }
 
 function passes(nodeFacts = () => Promise.resolve(node), log = silent) {
@@ -68,6 +68,18 @@ it("a foreign change whose first repair fails is counted once, when it is undone
   await run(a);
   await run(a);
   expect(status.report()).toMatchObject({ repairs: 1 });
+});
+
+it("what a family lacks is no foreign change, however often targets change meanwhile (H36)", async () => {
+  const { kernel, status, sync, run } = passes();
+  await run(a);
+  kernel.shortfall = "the rules of IPv6 could not be brought up to date";
+  kernel.holds = () => Promise.resolve(false);
+  for (const pods of [[a, b], [b], [a]]) {
+    await sync.inspect();
+    await run(...pods);
+  }
+  expect(status.report()).toMatchObject({ repairs: 0 });
 });
 
 it("what a failed write left is no foreign change", async () => {

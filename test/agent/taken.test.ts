@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Survey } from "../../agent/doctor.ts";
+import type { Survey } from "../../agent/scope.ts";
 import { parseIpv4Addresses, parseIpv4Routes } from "../../agent/node.ts";
 import { takenFindings } from "../../agent/taken.ts";
 

@@ -1,7 +1,8 @@
 // Times the agent's own functions on 10,000 bindings, in a process that scale.ts starts with the image's flags and a
 // network namespace of its own. Prints JSON.
 import { parseConfig } from "../../agent/config.ts";
-import { desired, type DesiredState } from "../../agent/desired.ts";
+import { desired } from "../../agent/desired.ts";
+import type { DesiredState } from "../../agent/state.ts";
 import { command } from "../../agent/netfilter/command.ts";
 import { NftablesBackend } from "../../agent/netfilter/nftables.ts";
 import { Tables } from "../../agent/netfilter/tables.ts";

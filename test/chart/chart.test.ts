@@ -155,7 +155,10 @@ describe("the agent's pod", () => {
     const at = (path: string) => ({ host: "127.0.0.1", port: healthPort, path });
     expect([livenessProbe.httpGet, readinessProbe.httpGet]).toEqual([at("/livez"), at("/readyz")]);
     expect(startupProbe.exec.command).toEqual(["grep", "-qx", "magic-ip-agent", "/proc/1/comm"]);
-    expect(ports).toBeUndefined();
+    // Declared, so that no pod with this hostPort is placed on the node.
+    expect(ports).toEqual([
+      { name: "health", containerPort: healthPort, hostIP: "127.0.0.1", protocol: "TCP" },
+    ]);
   });
 
   it.each([true, false])("learns where it is from its environment, with rbac.create %s", async (create) => {
@@ -164,7 +167,7 @@ describe("the agent's pod", () => {
       { name: "NODE_NAME", valueFrom: { fieldRef: { fieldPath: "spec.nodeName" } } },
       { name: "POD_NAMESPACE", valueFrom: { fieldRef: { fieldPath: "metadata.namespace" } } },
       { name: "DAEMONSET_NAME", value: only(manifests, "DaemonSet").metadata.name },
-      { name: "INSTALLATION_NAME", value: only(manifests, "Lease").metadata.name },
+      { name: "INSTALLATION_NAME", value: only(manifests, "ConfigMap").metadata.name },
     ]);
   });
 
@@ -259,15 +262,15 @@ describe("the rights", () => {
             verbs: ["get"],
           },
           {
-            apiGroups: ["coordination.k8s.io"],
-            resources: ["leases"],
-            resourceNames: [only(manifests, "Lease").metadata.name],
+            apiGroups: [""],
+            resources: ["configmaps"],
+            resourceNames: [only(manifests, "ConfigMap").metadata.name],
             verbs: ["get", "watch"],
           },
           {
             apiGroups: [""],
             resources: ["namespaces"],
-            resourceNames: [only(manifests, "Lease").metadata.namespace],
+            resourceNames: [only(manifests, "ConfigMap").metadata.namespace],
             verbs: ["get"],
           },
           { apiGroups: [""], resources: ["events"], verbs: ["create"] },
@@ -286,7 +289,7 @@ describe("the rights", () => {
     const manifests = await render({ values: oneAddress({}, { rbac: { events: false } }) });
     const resources = manifests.flatMap(({ rules }) => (rules as { resources: string[] }[]) ?? []);
     expect(resources.flatMap((rule) => rule.resources).sort()).toEqual([
-      ...["daemonsets", "leases", "namespaces", "pods"],
+      ...["configmaps", "daemonsets", "namespaces", "pods"],
     ]);
   });
 
@@ -313,19 +316,19 @@ describe("the rights", () => {
       { rbac: { create: false }, serviceAccount: { create: false, name: "theirs" } },
     );
     const manifests = await render({ values });
-    expect(manifests.map(({ kind }) => kind).sort()).toEqual(["DaemonSet", "Lease"]);
+    expect(manifests.map(({ kind }) => kind).sort()).toEqual(["ConfigMap", "DaemonSet"]);
     expect(podSpec(manifests).serviceAccountName).toBe("theirs");
   });
 });
 
-describe("the installation's Lease", () => {
+describe("the installation's ConfigMap", () => {
   it("keeps its name when the DaemonSet gets another one, whose name it holds then", async () => {
-    const leaseOf = async (values: object) => {
-      const lease = only(await render({ values: oneAddress({}, values) }), "Lease");
-      return [lease.metadata.name, lease.spec.holderIdentity];
+    const markOf = async (values: object) => {
+      const mark = only(await render({ values: oneAddress({}, values) }), "ConfigMap");
+      return [mark.metadata.name, mark.data.daemonSet];
     };
-    expect(await leaseOf({})).toEqual(["mip.magic-ip-address", "mip-magic-ip-address"]);
-    expect(await leaseOf({ fullnameOverride: "other" })).toEqual(["mip.magic-ip-address", "other"]);
+    expect(await markOf({})).toEqual(["mip.magic-ip-address", "mip-magic-ip-address"]);
+    expect(await markOf({ fullnameOverride: "other" })).toEqual(["mip.magic-ip-address", "other"]);
   });
 });
 
@@ -348,7 +351,7 @@ describe("the order", () => {
   it("names nothing that is not there", async () => {
     const values = oneAddress({}, { rbac: { create: false }, serviceAccount: { create: false } });
     const manifests = await render({ values });
-    expect(dependsOn(manifests)).toEqual([reference(only(manifests, "Lease"))]);
+    expect(dependsOn(manifests)).toEqual([reference(only(manifests, "ConfigMap"))]);
   });
 
   it("stays when annotations are added", async () => {

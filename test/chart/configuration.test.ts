@@ -25,7 +25,8 @@ describe("a configuration", () => {
       { name: "config", mountPath: "/etc/magic-ip-address", readOnly: true },
     ]);
     expect(containers[0].args).toEqual(["run", "--config", "/etc/magic-ip-address/config.yaml"]);
-    expect(manifests.map(({ kind }) => kind)).not.toContain("ConfigMap");
+    // The one that there is names the DaemonSet, and pods do without it.
+    expect(only(manifests, "ConfigMap").data).toEqual({ daemonSet: "mip-magic-ip-address" });
   });
 
   it("has whole numbers also where Pulumi gives floats", async () => {

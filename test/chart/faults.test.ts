@@ -117,7 +117,12 @@ describe("values that only the chart has", () => {
     [
       "rights for the account that all pods have (N18)",
       { serviceAccount: { create: false } },
-      "serviceAccount.name: is missing beside serviceAccount.create false: the agent's rights would be those of the account default, which every pod of the namespace has that names none: write the name of an account, or set rbac.create to false",
+      "serviceAccount.name: is missing beside serviceAccount.create false: the agent's rights would be those of the account default, which every pod of the namespace has that names none: write the name of another account, or set rbac.create to false",
+    ],
+    [
+      "the same by its name (H40)",
+      { serviceAccount: { create: false, name: "default" } },
+      "serviceAccount.name: is default: the agent's rights would be those of the account default, which every pod of the namespace has that names none: write the name of another account, or set rbac.create to false",
     ],
     [
       "a priority class of 254 letters (N6)",

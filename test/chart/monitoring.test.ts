@@ -11,13 +11,13 @@ describe("the metrics port", () => {
   it("is a port of the pod, and in the agent's configuration", async () => {
     const manifests = await withValues({ metricsPort: 9091 });
     const [container] = only(manifests, "DaemonSet").spec.template.spec.containers;
-    expect(container.ports).toEqual([{ name: "metrics", containerPort: 9091, protocol: "TCP" }]);
+    expect(container.ports.slice(1)).toEqual([{ name: "metrics", containerPort: 9091, protocol: "TCP" }]);
     expect(parse(configText(manifests)).metricsPort).toBe(9091);
   });
 
   it("is none unless it is set", async () => {
     const manifests = await withValues({});
-    expect(only(manifests, "DaemonSet").spec.template.spec.containers[0].ports).toBeUndefined();
+    expect(only(manifests, "DaemonSet").spec.template.spec.containers[0].ports).toHaveLength(1);
     expect(parse(configText(manifests))).not.toHaveProperty("metricsPort");
   });
 });
@@ -33,7 +33,7 @@ describe("the PodMonitor", () => {
     expect(spec.selector.matchLabels).toEqual(daemonSet.selector.matchLabels);
     expect(spec.podMetricsEndpoints).toEqual([
       {
-        port: daemonSet.template.spec.containers[0].ports[0].name,
+        port: daemonSet.template.spec.containers[0].ports[1].name,
         interval: "15s",
         relabelings: [{ sourceLabels: ["__meta_kubernetes_pod_node_name"], targetLabel: "node" }],
       },

@@ -186,7 +186,7 @@ async function allowAllButPolicies(name: string): Promise<void> {
   await plane.send("POST", `/apis/${rbac}/v1/clusterroles`, {
     metadata: { name },
     rules: [
-      { apiGroups: ["", "apps", "coordination.k8s.io", rbac], resources: ["*"], verbs: ["*"] },
+      { apiGroups: ["", "apps", rbac], resources: ["*"], verbs: ["*"] },
       { apiGroups: [admission], resources: ["*"], verbs: ["get", "list"] },
     ],
   });

@@ -4,7 +4,7 @@ import { refuse } from "./proxy.ts";
 import { magicIp, pause, ready, Stage, takes } from "./stage.ts";
 
 const daemonSets = "/apis/apps/v1/namespaces/stage/daemonsets";
-const leases = "/apis/coordination.k8s.io/v1/namespaces/stage/leases";
+const configMaps = "/api/v1/namespaces/stage/configmaps";
 
 let stage: Stage;
 let agent: AgentProcess;
@@ -21,21 +21,25 @@ afterAll(() => stage?.remove());
 beforeEach(async () => {
   await stage.clear();
   await stage.allow().catch(() => undefined);
-  await stage.plane.send("DELETE", `${leases}/stage`).catch(() => undefined);
+  await stage.plane.send("DELETE", `${configMaps}/stage`).catch(() => undefined);
   await stage.plane.send("DELETE", `${daemonSets}/agent`).catch(() => undefined);
   await stage.addPod("a", { ips: [a] });
   await stage.daemonSet(true);
-  await stage.plane.send("POST", leases, { metadata: { name: "stage" }, spec: { holderIdentity: "agent" } });
+  await stage.plane.send("POST", configMaps, { metadata: { name: "stage" }, data: { daemonSet: "agent" } });
+  await begin();
+});
+
+async function begin(): Promise<void> {
   const env = { POD_NAMESPACE: "stage", DAEMONSET_NAME: "agent", INSTALLATION_NAME: "stage" };
   agent = await stage.startAgent({}, { env });
   await ready(agent);
-  const watchesLease = () =>
-    stage.proxy.requests.some(({ path, query }) => path === leases && query.has("watch"));
-  await takes("the Lease's watch", 10, watchesLease);
-});
+  const watchesMark = () =>
+    stage.proxy.requests.some(({ path, query }) => path === configMaps && query.has("watch"));
+  await takes("the ConfigMap's watch", 10, watchesMark);
+}
 
 const deleteDaemonSet = () => stage.plane.send("DELETE", `${daemonSets}/agent`);
-const deleteLease = () => stage.plane.send("DELETE", `${leases}/stage`);
+const deleteMark = () => stage.plane.send("DELETE", `${configMaps}/stage`);
 
 /** Tells the agent to end; returns why the rules stay or go, after no more than 5 s. */
 async function stopped(): Promise<string> {
@@ -68,13 +72,32 @@ it.each([401, 403])(
     await deleteDaemonSet();
     // As Helm does: what the agent would be asked with goes at the same moment.
     stage.proxy.fault = () => refuse(status);
-    await deleteLease();
-    expect(await stopped()).toMatch(/the installation is removed \(its Lease is gone\)/);
+    await deleteMark();
+    expect(await stopped()).toMatch(/the installation is removed \(its ConfigMap is gone\)/);
     expect(await stage.rules()).toBe("");
   },
 );
 
-it("rules go with the DaemonSet, where the Lease is left", async () => {
+it("rules go with an installation that is older than the API server's memory, whose roles went before the agent (H42)", async () => {
+  await agent.stop();
+  // Another object is written later: the version of the ConfigMap's last change is then too old to watch from.
+  const later = { metadata: { name: "later" } };
+  await stage.plane.send("POST", configMaps, later);
+  await stage.plane.send("DELETE", `${configMaps}/later`);
+  await stage.plane.stopApi();
+  await stage.plane.startApi();
+  await begin();
+  const asked = () => stage.proxy.requests.filter(({ path }) => path.startsWith(configMaps)).length;
+  const before = asked();
+  await pause(3_000);
+  expect(asked()).toBe(before);
+  stage.proxy.fault = () => refuse(403);
+  await deleteMark();
+  expect(await stopped()).toMatch(/the installation is removed \(its ConfigMap is gone\)/);
+  expect(await stage.rules()).toBe("");
+});
+
+it("rules go with the DaemonSet, where the ConfigMap is left", async () => {
   await deleteDaemonSet();
   expect(await stopped()).toMatch(/the installation is removed \(its DaemonSet is gone\)/);
   expect(await stage.rules()).toBe("");
@@ -92,7 +115,7 @@ it("rules stay for a DaemonSet that is deleted and made anew under its name (kub
 it.each(["and may still ask", "and may not ask any more"])(
   "rules stay for a DaemonSet of another name that serves the installation now: the old one is gone, %s",
   async (how) => {
-    await stage.plane.send("PATCH", `${leases}/stage`, { spec: { holderIdentity: "renamed" } });
+    await stage.plane.send("PATCH", `${configMaps}/stage`, { data: { daemonSet: "renamed" } });
     await deleteDaemonSet();
     if (how !== "and may still ask") stage.proxy.fault = () => refuse(403);
     expect(await stopped()).toBe("ending, the rules stay: the DaemonSet renamed serves the installation now");
@@ -101,7 +124,7 @@ it.each(["and may still ask", "and may not ask any more"])(
 );
 
 // The namespace stays "Terminating" here, for want of a controller: no test can come after this one.
-it("rules go with the namespace, although its DaemonSet and its Lease are there when the pods are ended", async () => {
+it("rules go with the namespace, although its DaemonSet and its ConfigMap are there when the pods are ended", async () => {
   await stage.plane.send("DELETE", "/api/v1/namespaces/stage");
   expect(await stopped()).toMatch(/the installation is removed \(its namespace is being deleted\)/);
   expect(await stage.rules()).toBe("");

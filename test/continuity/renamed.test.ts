@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { magicIp, pause, ready, Stage, takes } from "./stage.ts";
 
 const daemonSets = "/apis/apps/v1/namespaces/stage/daemonsets";
-const leases = "/apis/coordination.k8s.io/v1/namespaces/stage/leases";
+const configMaps = "/api/v1/namespaces/stage/configmaps";
 
 let stage: Stage;
 beforeAll(async () => {
@@ -35,7 +35,7 @@ it("an installation of another name takes over when the old one goes, while clie
   const a = await stage.host("a");
   await stage.addPod("a", { ips: [a] });
   await stage.daemonSet(true);
-  await stage.plane.send("POST", leases, { metadata: { name: "stage" }, spec: { holderIdentity: "agent" } });
+  await stage.plane.send("POST", configMaps, { metadata: { name: "stage" }, data: { daemonSet: "agent" } });
   const env = { POD_NAMESPACE: "stage", DAEMONSET_NAME: "agent", INSTALLATION_NAME: "stage" };
   const old = await stage.startAgent({}, { env });
   await ready(old);
@@ -51,7 +51,7 @@ it("an installation of another name takes over when the old one goes, while clie
   // It looks every 4 s, and knows after two looks at its own table that nobody flushes it.
   await pause(5_000);
   await stage.plane.send("DELETE", `${daemonSets}/agent`);
-  await stage.plane.send("DELETE", `${leases}/stage`);
+  await stage.plane.send("DELETE", `${configMaps}/stage`);
   await old.stop();
   await ready(renamed, true, 60);
   await pause(3_000);

@@ -241,7 +241,7 @@ export class Stage {
     const rules = [
       { apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"] },
       { apiGroups: ["apps"], resources: ["daemonsets"], verbs: ["get"] },
-      { apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["get", "watch"] },
+      { apiGroups: [""], resources: ["configmaps"], verbs: ["get", "watch"] },
       { apiGroups: [""], resources: ["namespaces"], resourceNames: [namespace], verbs: ["get"] },
     ];
     await this.plane

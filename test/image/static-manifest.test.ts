@@ -43,7 +43,7 @@ describe("the static manifest", () => {
     const { image } = only(objects, "DaemonSet").spec.template.spec.containers[0];
     const isTheirs = (line: string) =>
       [ipAddress, namespace, selector, image].some((value) => line.split(" #")[0]?.endsWith(` ${value}`));
-    const lines = manifest.split("\n").filter((line) => isTheirs(line) || line.trim().startsWith("ports:"));
+    const lines = manifest.split("\n").filter((line) => isTheirs(line) || line.trim().startsWith("ports: #"));
     expect(lines.map((line) => / # (\d)\. \w/.exec(line)?.[1])).toEqual(["2", "2", "1", "2", "3", "4", "5"]);
   });
 

@@ -1,4 +1,4 @@
-import type { Backend } from "../../agent/netfilter/backend.ts";
+import type { Backend } from "../../agent/kernel.ts";
 import type { Command } from "../../agent/netfilter/command.ts";
 import { IptablesBackend } from "../../agent/netfilter/iptables.ts";
 import { NftablesBackend } from "../../agent/netfilter/nftables.ts";

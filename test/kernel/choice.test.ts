@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cleanNode } from "../../agent/cleanup.ts";
 import { desired } from "../../agent/desired.ts";
-import type { Backend } from "../../agent/netfilter/backend.ts";
+import type { Backend } from "../../agent/kernel.ts";
 import { chooseBackend, everyBackend } from "../../agent/netfilter/choice.ts";
 import { type Command, CommandError } from "../../agent/netfilter/command.ts";
 import { Conntrack } from "../../agent/netfilter/conntrack.ts";
@@ -35,13 +35,38 @@ function without(...missing: string[]): Command {
 }
 
 const chosen = async (command: Command, backend = "auto") => {
-  const choice = await chooseBackend(config({ backend }), node, command, namespaces.tables("node"));
+  const choice = await chooseBackend(config({ backend }), node, command, namespaces.tables("node"), 1);
   return [choice.backend.name, choice.reason];
 };
+
+/** A node whose nft does not finish so many times. */
+function hanging(times: number): Command {
+  let left = times;
+  return (file, args, input) => {
+    if (file !== "nft" || left-- <= 0) return run(file, args, input);
+    return Promise.reject(new CommandError("TIMEOUT", undefined, "", "nft did not finish", undefined));
+  };
+}
 
 describe("the backend is", () => {
   it("nftables, where nft takes the rules", async () => {
     expect(await chosen(run)).toEqual(["nftables", "nft takes the rules"]);
+  });
+
+  it("nftables, where nft does not finish once or twice (H37)", async () => {
+    expect(await chosen(hanging(2))).toEqual(["nftables", "nft takes the rules"]);
+  });
+
+  it("iptables, where nft does not finish three times, unless the rules are there already (H37)", async () => {
+    expect((await chosen(hanging(3)))[0]).toBe("iptables-nft");
+    const { instance } = config();
+    await run("nft", ["add", "table", "inet", `magic-ip-${instance}`]);
+    try {
+      const reason = "the rules are there, although nft did not finish";
+      expect(await chosen(hanging(3))).toEqual(["nftables", reason]);
+    } finally {
+      await run("nft", ["delete", "table", "inet", `magic-ip-${instance}`]);
+    }
   });
 
   it("iptables, where nft is missing, and the reason says so", async () => {

@@ -216,11 +216,6 @@ describe("a rule that exempts packets from conntrack", () => {
 
 describe("an address that somebody has already", () => {
   it.each([
-    [
-      `ip link add kube-ipvs0 type bridge; ip address add ${magicIp}/32 dev kube-ipvs0`,
-      "ADDRESS_OF_NODE",
-      "kube-ipvs0 it is a Service's",
-    ],
     [`ip address add ${magicIp}/24 dev uplink`, "ADDRESS_OF_NODE", "names the interface"],
     [`ip route add ${magicIp}/32 dev outside`, "ADDRESS_IN_ROUTE", "choose another"],
     ["ip route add 169.254.208.0/20 via 192.0.2.1", "ADDRESS_IN_ROUTE", "choose another"],
@@ -230,6 +225,15 @@ describe("an address that somebody has already", () => {
     expect(await found()).toMatchObject([
       { code, severity: "fail", remedy: expect.stringContaining(remedy) },
     ]);
+  });
+
+  it("is no reason to be unready where kube-proxy's ipvs mode has it as a Service's (H38)", async () => {
+    await sh(`ip link add kube-ipvs0 type bridge; ip address add ${magicIp}/32 dev kube-ipvs0`);
+    expect(await found()).toMatchObject([
+      { code: "ADDRESS_OF_SERVICE", severity: "warn", message: expect.stringContaining("kube-ipvs0") },
+    ]);
+    await sh(`ip address del ${magicIp}/32 dev kube-ipvs0; ip address add ${magicIp}/32 dev uplink`);
+    expect(await found()).toMatchObject([{ code: "ADDRESS_OF_NODE", severity: "fail" }]);
   });
 
   it("is found in OVN-Kubernetes' masquerade subnet, by the bridge that has an address of it (P4)", async () => {

@@ -1,7 +1,7 @@
 import { execa } from "execa";
 import { afterEach, beforeAll, beforeEach } from "vitest";
 import type { Config } from "../../agent/config.ts";
-import type { Finding } from "../../agent/doctor.ts";
+import type { Finding } from "../../agent/finding.ts";
 import { type Command, command } from "../../agent/netfilter/command.ts";
 import type { Read } from "../../agent/netfilter/node.ts";
 import { preflight } from "../../agent/preflight.ts";

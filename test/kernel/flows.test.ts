@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { flowKinds } from "../../agent/flowpass.ts";
+import { flowKinds } from "../../agent/kernel.ts";
 import { type Converse, converse } from "../../agent/netfilter/command.ts";
 import { Conntrack } from "../../agent/netfilter/conntrack.ts";
 import { Netlink } from "../../agent/netfilter/netlink.ts";

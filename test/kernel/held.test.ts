@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { bindingName, desired, pairName } from "../../agent/desired.ts";
+import { desired } from "../../agent/desired.ts";
+import { bindingName, pairName } from "../../agent/state.ts";
 import { node } from "../agent/node-facts.ts";
 import { address, config, pod } from "../agent/state.ts";
 import { ensurePackages } from "../support/debian.ts";

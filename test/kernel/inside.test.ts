@@ -1,7 +1,7 @@
 import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { desired } from "../../agent/desired.ts";
-import type { Finding } from "../../agent/doctor.ts";
+import type { Finding } from "../../agent/finding.ts";
 import type { Command } from "../../agent/netfilter/command.ts";
 import { NodeObserver } from "../../agent/netfilter/node.ts";
 import type { Pod } from "../../agent/pod.ts";

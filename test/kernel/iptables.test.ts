@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type Binding, bindingName, type DesiredState } from "../../agent/desired.ts";
+import { type Binding, bindingName, type DesiredState } from "../../agent/state.ts";
 import { CommandError } from "../../agent/netfilter/command.ts";
 import { detectFlavour } from "../../agent/netfilter/flavour.ts";
 import { IptablesBackend } from "../../agent/netfilter/iptables.ts";

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Config } from "../../agent/config.ts";
 import { desired } from "../../agent/desired.ts";
-import type { Backend } from "../../agent/netfilter/backend.ts";
+import type { Backend } from "../../agent/kernel.ts";
 import { address, config, pod } from "../agent/state.ts";
 import { type BackendName, backendNames, makeBackend } from "./backends.ts";
 import type { Transport } from "./caller.ts";

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cleanUp } from "../../agent/cleanup.ts";
-import { bindingName, desired } from "../../agent/desired.ts";
-import { flowKinds } from "../../agent/flowpass.ts";
+import { desired } from "../../agent/desired.ts";
+import { bindingName } from "../../agent/state.ts";
+import { flowKinds } from "../../agent/kernel.ts";
 import { flowTable } from "../../agent/flows.ts";
 import { Conntrack } from "../../agent/netfilter/conntrack.ts";
 import type { Pod } from "../../agent/pod.ts";

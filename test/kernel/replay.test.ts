@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Config } from "../../agent/config.ts";
-import { type DesiredState, desired } from "../../agent/desired.ts";
+import { desired } from "../../agent/desired.ts";
+import type { DesiredState } from "../../agent/state.ts";
 import type { Command } from "../../agent/netfilter/command.ts";
 import { NftablesBackend } from "../../agent/netfilter/nftables.ts";
 import type { Pod } from "../../agent/pod.ts";

@@ -1,6 +1,6 @@
 import { type Config, parseConfig } from "../../agent/config.ts";
 import { desired } from "../../agent/desired.ts";
-import type { Backend } from "../../agent/netfilter/backend.ts";
+import type { Backend } from "../../agent/kernel.ts";
 import type { Pod } from "../../agent/pod.ts";
 import { address, pod } from "../agent/state.ts";
 import { type BackendName, makeBackend } from "./backends.ts";

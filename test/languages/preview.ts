@@ -30,7 +30,7 @@ export const whatExamplesDo: Preview = {
     ...rights,
     "kubernetes:core/v1:ServiceAccount",
     "kubernetes:apps/v1:DaemonSet",
-    "kubernetes:coordination.k8s.io/v1:Lease",
+    "kubernetes:core/v1:ConfigMap",
     "kubernetes:helm.sh/v4:Chart",
     "magic-ip-address:index:MagicIpAddress",
     "pulumi:providers:kubernetes",

@@ -190,13 +190,8 @@ describe("a stack on a real API server", () => {
 
   /** Does what a cluster's garbage collector does for what is deleted, and of which there is none here, until the work is done. */
   async function collectGarbage<T>(namespaces: string[], work: Promise<T>): Promise<T> {
-    const groups = [
-      "/api/v1",
-      "/apis/apps/v1",
-      "/apis/coordination.k8s.io/v1",
-      "/apis/rbac.authorization.k8s.io/v1",
-    ];
-    const kinds = [["configmaps", "serviceaccounts"], ["daemonsets"], ["leases"], ["roles", "rolebindings"]];
+    const groups = ["/api/v1", "/apis/apps/v1", "/apis/rbac.authorization.k8s.io/v1"];
+    const kinds = [["configmaps", "serviceaccounts"], ["daemonsets"], ["roles", "rolebindings"]];
     const lists = namespaces.flatMap((namespace) =>
       groups.flatMap((group, index) =>
         (kinds[index] ?? []).map((kind) => `${group}/namespaces/${namespace}/${kind}`),

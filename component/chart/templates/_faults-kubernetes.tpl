@@ -20,8 +20,9 @@
 {{- include "magic-ip-address.nameFaults" (list $state $path $secret.name "a Secret" "my-registry") -}}
 {{- end -}}
 {{- include "magic-ip-address.nameFaults" (list $state "serviceAccount.name" $values.serviceAccount.name "a ServiceAccount" "dd-agent") -}}
-{{- if and $values.rbac.create (not $values.serviceAccount.create) (not $values.serviceAccount.name) -}}
-{{- include "magic-ip-address.fault" (list $state "serviceAccount.name" "is missing beside serviceAccount.create false: the agent's rights would be those of the account default, which every pod of the namespace has that names none: write the name of an account, or set rbac.create to false") -}}
+{{- if and $values.rbac.create (eq (include "magic-ip-address.serviceAccountName" .chart) "default") -}}
+{{- $what := ternary "is default" "is missing beside serviceAccount.create false" (eq (toString $values.serviceAccount.name) "default") -}}
+{{- include "magic-ip-address.fault" (list $state "serviceAccount.name" (printf "%s: the agent's rights would be those of the account default, which every pod of the namespace has that names none: write the name of another account, or set rbac.create to false" $what)) -}}
 {{- end -}}
 {{- include "magic-ip-address.nameFaults" (list $state "priorityClassName" $values.priorityClassName "a PriorityClass" "system-node-critical") -}}
 {{- include "magic-ip-address.updateStrategyFaults" (dict "state" $state "updateStrategy" $values.updateStrategy) -}}

@@ -26,7 +26,7 @@ chart more than once, under aliases, when it is a dependency of another.
 {{- ternary .Release.Name (include "magic-ip-address.fullname" .) (default false .Chart.IsRoot) -}}
 {{- end -}}
 
-{{/* The Lease that is there as long as the installation is: its name goes by the instance, not by the DaemonSet. */}}
+{{/* The ConfigMap that is there as long as the installation is: its name goes by the instance, not by the DaemonSet. */}}
 {{- define "magic-ip-address.installationName" -}}
 {{- printf "%s.magic-ip-address" (include "magic-ip-address.instanceName" .) -}}
 {{- end -}}
@@ -151,8 +151,8 @@ Syntax: pulumi-kubernetes, helm.v4.Chart, "Resource reference". Helm has that or
 {{- $release := .Release.Namespace -}}
 {{- $fullname := include "magic-ip-address.fullname" . -}}
 {{- $rbac := "rbac.authorization.k8s.io/namespaces" -}}
-{{- $lease := printf "coordination.k8s.io/namespaces/%s/Lease/%s" $release (include "magic-ip-address.installationName" .) -}}
-{{- $references := list $lease -}}
+{{- $mark := printf "/namespaces/%s/ConfigMap/%s" $release (include "magic-ip-address.installationName" .) -}}
+{{- $references := list $mark -}}
 {{- if .Values.serviceAccount.create -}}
 {{- $references = append $references (printf "/namespaces/%s/ServiceAccount/%s" $release (include "magic-ip-address.serviceAccountName" .)) -}}
 {{- end -}}

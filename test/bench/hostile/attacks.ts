@@ -1,7 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import type { Stage } from "../../continuity/stage.ts";
-import { magicIp, ready } from "../../continuity/stage.ts";
+import { magicIp, ready, type Stage } from "../../continuity/stage.ts";
 import { remember, tcpStates } from "../../kernel/remember.ts";
 import { foreignRules } from "./foreign-rules.ts";
 import { addLargePods, floodEvents } from "./pods.ts";

@@ -1,5 +1,4 @@
-import type { Claim, DesiredState, Frontend, HeldRules } from "../desired.ts";
-import type { Presence } from "../rivals.ts";
+import type { Claim, DesiredState, Frontend, HeldRules } from "./state.ts";
 
 export interface Count {
   packets: number;
@@ -49,4 +48,35 @@ export interface Backend {
   held(instance: string): Promise<HeldRules>;
   /** Takes an installation's rules away; returns what they were for, undefined when there were none. @throws {CommandError} */
   remove(instance: string): Promise<Frontend[] | undefined>;
+}
+
+/** The installations that have rules at one moment. */
+export interface Presence {
+  /** Another one each time that this installation's rules were gone in between, as after a flush; undefined: there are none. */
+  own: string | undefined;
+  instances: Set<string>;
+}
+
+/**
+ * Datagrams, echo requests and connection attempts that no pod answered move only when they are ended. Connections to a
+ * pod that is gone are refused by the rules in any case, and there can be hundreds of thousands to look at.
+ */
+export const flowKinds = ["datagrams", "connections"] as const;
+export type FlowKind = (typeof flowKinds)[number];
+
+/** What a pass over the flows did. */
+export interface Ended {
+  /** How many flows of a protocol. */
+  ended: Record<string, number>;
+  milliseconds: number;
+  /** It was stopped before its end. */
+  stopped: boolean;
+}
+
+/** The flows of the node's kernel. */
+export interface Flows {
+  /** Ends the flows of a kind that the flow table does not let stay; one pass at a time. @throws {CommandError} */
+  pass(kind: FlowKind, table: string[]): Promise<Ended>;
+  /** The pass under way ends before its time, within half a second in any case. */
+  stop(): void;
 }
