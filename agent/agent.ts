@@ -1,25 +1,25 @@
 import type { Logger } from "pino";
-import type { Api } from "./api.ts";
-import type { Config } from "./config.ts";
-import { departure } from "./departure.ts";
-import type { Frontend, HeldRules, Problem } from "./state.ts";
+import type { Api } from "./kubernetes/api.ts";
+import type { Config } from "./config/config.ts";
+import { departure } from "./kubernetes/departure.ts";
+import type { Frontend, HeldRules, Problem } from "./desired/state.ts";
 import type { Finding } from "./finding.ts";
-import { serveEndpoints } from "./endpoints.ts";
-import { type Event, postEvent } from "./event.ts";
-import { endClock, leave } from "./ending.ts";
-import { Examination } from "./examination.ts";
-import { FlowPass } from "./flowpass.ts";
+import { serveEndpoints } from "./status/endpoints.ts";
+import { type Event, postEvent } from "./kubernetes/event.ts";
+import { endClock, leave } from "./sync/ending.ts";
+import { Examination } from "./doctor/examination.ts";
+import { FlowPass } from "./sync/flowpass.ts";
 import { type Backend, flowKinds, type Flows } from "./kernel.ts";
-import { type Home, Installation } from "./installation.ts";
+import { type Home, Installation } from "./kubernetes/installation.ts";
 import { isForbidden } from "./netfilter/choice.ts";
 import type { Monitor } from "./netfilter/monitor.ts";
-import type { NodeFacts } from "./node.ts";
-import { type PodListener, watchPods } from "./pods.ts";
-import { servingIps } from "./reach.ts";
+import type { NodeFacts } from "./desired/node.ts";
+import { type PodListener, watchPods } from "./kubernetes/pods.ts";
+import { servingIps } from "./doctor/reach.ts";
 import { createSchedule } from "./schedule.ts";
-import { Status } from "./status.ts";
-import { SyncPass } from "./sync.ts";
-import { endStartup } from "./taint.ts";
+import { Status } from "./status/status.ts";
+import { SyncPass } from "./sync/sync.ts";
+import { endStartup } from "./kubernetes/taint.ts";
 
 /** Everything that one agent works with. */
 export interface AgentParts {

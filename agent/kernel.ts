@@ -1,4 +1,4 @@
-import type { Claim, DesiredState, Frontend, HeldRules } from "./state.ts";
+import type { Claim, DesiredState, Frontend, HeldRules } from "./desired/state.ts";
 
 export interface Count {
   packets: number;

@@ -1,4 +1,4 @@
-import { runCli } from "./cli.ts";
+import { runCli } from "./commands/program.ts";
 
 const exitCode = await runCli(process.argv.slice(2), process.env, {
   out: (text) => process.stdout.write(text),

@@ -1,8 +1,8 @@
 import { Backend, ImagePullPolicy, Masquerade, UpdateStrategyType } from "./agent";
 import { parseImage } from "./image";
 import { shown } from "./shown";
-import type { Fault } from "./spec/fault";
-import { namespacePattern } from "./spec/patterns";
+import type { Fault } from "./address/fault";
+import { namespacePattern } from "./address/patterns";
 
 /** The agent's arguments, as far as they are known. */
 export interface KnownAgent {

@@ -1,6 +1,6 @@
 import type * as pulumi from "@pulumi/pulumi";
-import { WhenNoTarget } from "./spec/address";
-import { Protocol } from "./spec/ports";
+import { WhenNoTarget } from "./address/address";
+import { Protocol } from "./address/ports";
 
 // Interfaces of scalars, lists, maps and `as const` enums only: Pulumi's schema has neither unions nor aliases of
 // objects, and the component is to be used from every Pulumi language.

@@ -1,5 +1,5 @@
 import { type Dialed, endpoint } from "./endpoints";
-import { canonicalIp } from "./spec/ip";
+import { canonicalIp } from "./address/ip";
 
 /** Clients that learn from environment variables where to send. */
 export const Client = {

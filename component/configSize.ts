@@ -1,5 +1,5 @@
 import { isRecord } from "./shape";
-import type { Fault } from "./spec/fault";
+import type { Fault } from "./address/fault";
 
 /** The annotation of an agent's pod that holds the configuration. */
 const CONFIG = "magic-ip-address/config";

@@ -2,10 +2,10 @@ import * as pulumi from "@pulumi/pulumi";
 import { DEFAULT_NAMESPACE, type KnownAgent } from "./agentFaults";
 import { type Known, toSpec } from "./faults";
 import { type Subject, titleOf } from "./refusal";
-import { Claims } from "./spec/claims";
+import { Claims } from "./address/claims";
 import { noSecrets, type Secrets, withoutTexts } from "./secrets";
-import type { Fault } from "./spec/fault";
-import { parseIp } from "./spec/ip";
+import type { Fault } from "./address/fault";
+import { parseIp } from "./address/ip";
 
 /** An installation as the others of its program meet it. */
 export interface Installed extends Subject {

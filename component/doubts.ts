@@ -1,8 +1,8 @@
 import type { Known } from "./faults";
-import type { Fault } from "./spec/fault";
-import { parseIp } from "./spec/ip";
-import { isPublic } from "./spec/public";
-import { usualServices } from "./spec/services";
+import type { Fault } from "./address/fault";
+import { parseIp } from "./address/ip";
+import { isPublic } from "./address/public";
+import { usualServices } from "./address/services";
 
 const better = "choose a link-local or unique local address, as 169.254.210.210 or fd00:210::210";
 

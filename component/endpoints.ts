@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { applyToKnown } from "./preview";
 import { isRecord } from "./shape";
-import { canonicalIp } from "./spec/ip";
+import { canonicalIp } from "./address/ip";
 
 /** An address, as far as clients dial it. */
 export interface Dialed {

@@ -4,9 +4,10 @@ import { installationShape, oneAddressShape } from "./installationShape";
 import type { Subject } from "./refusal";
 import { examine } from "./shape";
 import { shown } from "./shown";
-import { type AddressSpec, addressFaults, type Fault } from "./spec/address";
-import { type KnownAddress as KnownSpec, standIn } from "./spec/known";
-import { byPath, overlaps } from "./spec/path";
+import { addressFaults, type Fault } from "./address/address";
+import type { AddressSpec } from "./address/spec";
+import { type KnownAddress as KnownSpec, standIn } from "./address/known";
+import { byPath, overlaps } from "./address/path";
 import { valuesFaults } from "./valuesFaults";
 
 /** The arguments of an installation, as far as they are known. */

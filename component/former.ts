@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { isRecord } from "./shape";
-import { canonicalIp } from "./spec/ip";
+import { canonicalIp } from "./address/ip";
 
 /** A DaemonSet of one of our components, as the stack's state has it. */
 export interface FormerAgents {

@@ -13,8 +13,8 @@ import { applyToKnown, previewOf } from "./preview";
 import { refuse, type Subject, titleOf } from "./refusal";
 import { noSecrets, type Secrets, secretsIn, veiled, withoutTexts } from "./secrets";
 import { isRecord } from "./shape";
-import type { Fault } from "./spec/fault";
-import { canonicalIp } from "./spec/ip";
+import type { Fault } from "./address/fault";
+import { canonicalIp } from "./address/ip";
 import { KNOWN_LATER } from "./standIns";
 import { chartValues, type Installation } from "./values";
 

@@ -1,7 +1,7 @@
 import { InputPropertiesError } from "@pulumi/pulumi";
 import { isPending, isRecord } from "./shape";
 import { shown } from "./shown";
-import type { Fault } from "./spec/fault";
+import type { Fault } from "./address/fault";
 
 /** The component whose arguments are checked. */
 export interface Subject {

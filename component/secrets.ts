@@ -1,9 +1,9 @@
 import * as pulumi from "@pulumi/pulumi";
 import { installationShape } from "./installationShape";
 import { at, isPending, isRecord, type Shape } from "./shape";
-import type { Fault } from "./spec/fault";
-import { canonicalIp } from "./spec/ip";
-import { overlaps } from "./spec/path";
+import type { Fault } from "./address/fault";
+import { canonicalIp } from "./address/ip";
+import { overlaps } from "./address/path";
 
 /** What of an installation's arguments no message may show. */
 export interface Secrets {

@@ -1,7 +1,7 @@
 import { isUnknown, Output } from "@pulumi/pulumi";
-import type { Fault } from "./spec/address";
+import type { Fault } from "./address/address";
 import { shown } from "./shown";
-import { nearest } from "./spec/nearest";
+import { nearest } from "./address/nearest";
 
 /** What an argument must be made of. The example goes into messages, so it is one that works. */
 export type Shape = Leaf | Text | ListShape | MapShape | FieldsShape;

@@ -1,7 +1,7 @@
 import type { Known, KnownAddress } from "./faults";
-import { Claims } from "./spec/claims";
-import { canonicalIp } from "./spec/ip";
-import { formatIpv4, parseIpv4 } from "./spec/ipv4";
+import { Claims } from "./address/claims";
+import { canonicalIp } from "./address/ip";
+import { formatIpv4, parseIpv4 } from "./address/ipv4";
 
 // What the preview's chart gets in the place of addresses and ports that are not known. The chart compares them with what is
 // written, so a stand-in takes no IP and no port that is written: else the preview refuses what `pulumi up` would take.

@@ -1,4 +1,4 @@
-import type { Fault } from "./spec/fault";
+import type { Fault } from "./address/fault";
 
 /**
  * The values of the chart that are an argument of the component. The component's outputs and its comparison with other

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Config } from "../config.ts";
-import { desired } from "../desired.ts";
-import type { NodeFacts } from "../node.ts";
-import { ruleset } from "../ruleset/nftables.ts";
+import type { Config } from "../config/config.ts";
+import { desired } from "../desired/desired.ts";
+import type { NodeFacts } from "../desired/node.ts";
+import { ruleset } from "../ruleset/nftables/table.ts";
 import type { Backend } from "../kernel.ts";
 import { type Command, CommandError, command } from "./command.ts";
 import { detectFlavour } from "./flavour.ts";

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import type { DesiredState } from "../state.ts";
-import { type Digest, digestText, noElements, withElement } from "../ruleset/digest.ts";
-import { type Element, type ElementType, elementType, encode } from "../ruleset/encoding.ts";
-import { type Change, frameText, type Stamp, stampKey, stampSet } from "../ruleset/nftables.ts";
-import type { NamedObject } from "../ruleset/objects.ts";
+import type { DesiredState } from "../desired/state.ts";
+import { type Digest, digestText, noElements, withElement } from "../ruleset/nftables/digest.ts";
+import { type Element, type ElementType, elementType, encode } from "../ruleset/nftables/encoding.ts";
+import { type Change, frameText, type Stamp, stampKey, stampSet } from "../ruleset/nftables/table.ts";
+import type { NamedObject } from "../ruleset/nftables/objects.ts";
 import { littleEndian, type TableDigest } from "./tables.ts";
 
 /** What the kernel should hold, in the words of the netlink program. */

@@ -1,5 +1,5 @@
-import { type DesiredState, type Family, familyOf } from "../state.ts";
-import { families } from "../ruleset/objects.ts";
+import { type DesiredState, type Family, familyOf } from "../desired/state.ts";
+import { families } from "../ruleset/nftables/objects.ts";
 
 export const title = { ipv4: "IPv4", ipv6: "IPv6" } as const;
 

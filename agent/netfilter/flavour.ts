@@ -1,6 +1,6 @@
-import { baseChains } from "../ruleset/iptables-question.ts";
-import { families } from "../ruleset/objects.ts";
-import type { Family } from "../state.ts";
+import { baseChains } from "../ruleset/iptables/question.ts";
+import { families } from "../ruleset/nftables/objects.ts";
+import type { Family } from "../desired/state.ts";
 import { type Command, CommandError, command } from "./command.ts";
 import { ask, type Flavour, tool } from "./iptables-look.ts";
 

@@ -1,8 +1,8 @@
-import type { DesiredState, Family, Frontend } from "../state.ts";
-import { emptying, leavingOrder, likelyJumps, removal, ruleset } from "../ruleset/iptables.ts";
-import { chainPrefix, type Jump } from "../ruleset/iptables-chains.ts";
-import { layout } from "../ruleset/iptables-layout.ts";
-import { type HeldChain, type Installation, nothing } from "../ruleset/iptables-listing.ts";
+import type { DesiredState, Family, Frontend } from "../desired/state.ts";
+import { emptying, leavingOrder, likelyJumps, removal, ruleset } from "../ruleset/iptables/table.ts";
+import { chainPrefix, type Jump } from "../ruleset/iptables/chains.ts";
+import { layout } from "../ruleset/iptables/layout.ts";
+import { type HeldChain, type Installation, nothing } from "../ruleset/iptables/listing.ts";
 import { type Command, CommandError } from "./command.ts";
 import { uses } from "./families.ts";
 import { type Flavour, Looker, tool } from "./iptables-look.ts";

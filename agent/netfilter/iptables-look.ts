@@ -3,7 +3,7 @@ import {
   type HeldJump,
   type Installation,
   parseListing,
-} from "../ruleset/iptables-listing.ts";
+} from "../ruleset/iptables/listing.ts";
 import {
   answer,
   baseChains,
@@ -13,8 +13,8 @@ import {
   question,
   unasked,
   unreadable,
-} from "../ruleset/iptables-question.ts";
-import type { Family } from "../state.ts";
+} from "../ruleset/iptables/question.ts";
+import type { Family } from "../desired/state.ts";
 import { type Command, CommandError } from "./command.ts";
 
 /** Which of the kernel's two machines iptables feeds: nf_tables, or the older one of its own. */

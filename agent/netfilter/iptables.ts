@@ -6,12 +6,12 @@ import {
   familyOf,
   type Frontend,
   type HeldRules,
-} from "../state.ts";
-import { chainPrefix, ownerName } from "../ruleset/iptables-chains.ts";
-import { addHeld } from "../ruleset/iptables-held.ts";
-import { strangeUplinks } from "../ruleset/iptables-layout.ts";
-import { countKey, type Installation, nothing } from "../ruleset/iptables-listing.ts";
-import { families } from "../ruleset/objects.ts";
+} from "../desired/state.ts";
+import { chainPrefix, ownerName } from "../ruleset/iptables/chains.ts";
+import { addHeld } from "../ruleset/iptables/held.ts";
+import { strangeUplinks } from "../ruleset/iptables/layout.ts";
+import { countKey, type Installation, nothing } from "../ruleset/iptables/listing.ts";
+import { families } from "../ruleset/nftables/objects.ts";
 import type { Backend, BindingCount } from "../kernel.ts";
 import { type Command, CommandError, command } from "./command.ts";
 import { any, each, title, uses } from "./families.ts";

@@ -1,4 +1,4 @@
-import { tableName } from "../ruleset/nftables.ts";
+import { tableName } from "../ruleset/nftables/table.ts";
 import { type Clock, systemClock } from "../schedule.ts";
 import { type Converse, converse } from "./command.ts";
 import { Lines, program } from "./netlink.ts";

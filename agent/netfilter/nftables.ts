@@ -5,9 +5,9 @@ import {
   familyOf,
   type Frontend,
   type HeldRules,
-} from "../state.ts";
+} from "../desired/state.ts";
 import type { Backend, BindingCount, Count, Presence } from "../kernel.ts";
-import { frontendOf } from "../ruleset/frontends.ts";
+import { frontendOf } from "../ruleset/nftables/frontends.ts";
 import {
   chainSizes,
   difference,
@@ -17,8 +17,8 @@ import {
   ruleset,
   type Stamp,
   tableName,
-} from "../ruleset/nftables.ts";
-import { digit, key, type NamedObject, objectsOf, shapeOf, shapes } from "../ruleset/objects.ts";
+} from "../ruleset/nftables/table.ts";
+import { digit, key, type NamedObject, objectsOf, shapeOf, shapes } from "../ruleset/nftables/objects.ts";
 import { type Command, command } from "./command.ts";
 import {
   afterChanges,

@@ -1,7 +1,14 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { endianness } from "node:os";
-import { isOn, type NodeFacts, parseIpv4Routes, parseIpv6Routes, type Route, uplinks } from "../node.ts";
-import { judge, type Judgements, type Network, outsideLinks, parseNetwork } from "../network.ts";
+import {
+  isOn,
+  type NodeFacts,
+  parseIpv4Routes,
+  parseIpv6Routes,
+  type Route,
+  uplinks,
+} from "../desired/node.ts";
+import { judge, type Judgements, type Network, outsideLinks, parseNetwork } from "../desired/network.ts";
 import { type Command, command } from "./command.ts";
 
 /** The text of a file of /proc, undefined where there is none. A test reads in a network namespace of its own. */

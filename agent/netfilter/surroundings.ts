@@ -1,6 +1,6 @@
-import { type DesiredState, type Family, familyOf } from "../state.ts";
-import { isDefault, type Route, routesTo } from "../node.ts";
-import type { SegmentLength, Surroundings } from "../ruleset/iptables-chains.ts";
+import { type DesiredState, type Family, familyOf } from "../desired/state.ts";
+import { isDefault, type Route, routesTo } from "../desired/node.ts";
+import type { SegmentLength, Surroundings } from "../ruleset/iptables/chains.ts";
 import type { Command } from "./command.ts";
 import { readRoutes } from "./node.ts";
 

@@ -1,9 +1,9 @@
 import { endianness } from "node:os";
-import type { Claim, Frontend, HeldRules } from "../state.ts";
-import { decode } from "../ruleset/encoding.ts";
-import { frontendOf, trafficSets } from "../ruleset/frontends.ts";
-import { addHeld, heldSets } from "../ruleset/held.ts";
-import { firstNumber, type Stamp, stampSet, tableName } from "../ruleset/nftables.ts";
+import type { Claim, Frontend, HeldRules } from "../desired/state.ts";
+import { decode } from "../ruleset/nftables/encoding.ts";
+import { frontendOf, trafficSets } from "../ruleset/nftables/frontends.ts";
+import { addHeld, heldSets } from "../ruleset/nftables/held.ts";
+import { firstNumber, type Stamp, stampSet, tableName } from "../ruleset/nftables/table.ts";
 import type { Count } from "../kernel.ts";
 import type { Converse } from "./command.ts";
 import { Netlink, NetlinkError } from "./netlink.ts";

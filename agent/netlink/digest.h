@@ -1,4 +1,4 @@
-/* Short digests of what the kernel holds, as agent/ruleset/digest.ts computes them, too. Not for secrets. */
+/* Short digests of what the kernel holds, as agent/ruleset/nftables/digest.ts computes them, too. Not for secrets. */
 #ifndef DIGEST_H
 #define DIGEST_H
 

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { connectApi, Silence } from "../../agent/api.ts";
+import { connectApi, Silence } from "../../agent/kubernetes/api.ts";
 import { kubeconfig } from "../continuity/stage.ts";
 
 const { signal } = new AbortController();

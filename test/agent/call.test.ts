@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { call, callPatiently, parseCallee } from "../../agent/call.ts";
-import { runCli } from "../../agent/cli.ts";
+import { call, callPatiently, parseCallee } from "../../agent/commands/calling.ts";
+import { runCli } from "../../agent/commands/program.ts";
 
 const open: (Server | Socket)[] = [];
 afterEach(() => {

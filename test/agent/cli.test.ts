@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { runCli } from "../../agent/cli.ts";
+import { runCli } from "../../agent/commands/program.ts";
 import manifest from "../../package.json" with { type: "json" };
 
 const fixtures = new URL("../fixtures/", import.meta.url).pathname;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ConfigError, configFromEnvironment, parseConfig } from "../../agent/config.ts";
+import { ConfigError, configFromEnvironment, parseConfig } from "../../agent/config/config.ts";
 import { address, config } from "./state.ts";
 
 function faults(read: () => unknown): string[] {

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
-import { type Api, ApiError } from "../../agent/api.ts";
-import { departure } from "../../agent/departure.ts";
-import { Installation } from "../../agent/installation.ts";
+import { type Api, ApiError } from "../../agent/kubernetes/api.ts";
+import { departure } from "../../agent/kubernetes/departure.ts";
+import { Installation } from "../../agent/kubernetes/installation.ts";
 
 const home = { namespace: "kube-system", daemonSet: "dd-agent" };
 const times = { patience: 300, pause: 20 };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { desired } from "../../agent/desired.ts";
-import { bindingName, type Claim } from "../../agent/state.ts";
-import type { Pod } from "../../agent/pod.ts";
+import { desired } from "../../agent/desired/desired.ts";
+import { bindingName, type Claim } from "../../agent/desired/state.ts";
+import type { Pod } from "../../agent/kubernetes/pod.ts";
 import { node } from "./node-facts.ts";
 import { address, config, pod } from "./state.ts";
 

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
-import type { Config } from "../../agent/config.ts";
-import { findings, report } from "../../agent/doctor.ts";
-import type { Survey, ToolState } from "../../agent/scope.ts";
-import { droppedBy } from "../../agent/dropping.ts";
-import { chainCollector } from "../../agent/netfilter/chains.ts";
-import { servicesOfMap, servicesOfRules } from "../../agent/netfilter/services.ts";
-import { parseIpv6Routes } from "../../agent/node.ts";
+import type { Config } from "../../agent/config/config.ts";
+import { findings, report } from "../../agent/doctor/doctor.ts";
+import type { Survey, ToolState } from "../../agent/doctor/scope.ts";
+import { droppedBy } from "../../agent/doctor/dropping.ts";
+import { chainCollector } from "../../agent/doctor/chains.ts";
+import { servicesOfMap, servicesOfRules } from "../../agent/doctor/services.ts";
+import { parseIpv6Routes } from "../../agent/desired/node.ts";
 import { address, config } from "./state.ts";
 import { survey } from "./survey.ts";
 

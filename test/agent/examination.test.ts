@@ -1,8 +1,8 @@
 import { pino } from "pino";
 import { expect, it } from "vitest";
 import type { Finding } from "../../agent/finding.ts";
-import { Examination } from "../../agent/examination.ts";
-import { Status } from "../../agent/status.ts";
+import { Examination } from "../../agent/doctor/examination.ts";
+import { Status } from "../../agent/status/status.ts";
 
 const finding = (severity: Finding["severity"]): Finding => ({
   code: "X",

@@ -1,11 +1,11 @@
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
-import { desired } from "../../agent/desired.ts";
-import type { DesiredState } from "../../agent/state.ts";
-import { FlowPass } from "../../agent/flowpass.ts";
+import { desired } from "../../agent/desired/desired.ts";
+import type { DesiredState } from "../../agent/desired/state.ts";
+import { FlowPass } from "../../agent/sync/flowpass.ts";
 import type { Ended, FlowKind, Flows } from "../../agent/kernel.ts";
-import type { Pod } from "../../agent/pod.ts";
-import { Status } from "../../agent/status.ts";
+import type { Pod } from "../../agent/kubernetes/pod.ts";
+import { Status } from "../../agent/status/status.ts";
 import { node } from "./node-facts.ts";
 import { address, config, pod } from "./state.ts";
 

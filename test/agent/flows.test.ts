@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { desired } from "../../agent/desired.ts";
-import type { DesiredState } from "../../agent/state.ts";
-import { changedIps, flowTable } from "../../agent/flows.ts";
-import type { Pod } from "../../agent/pod.ts";
+import { desired } from "../../agent/desired/desired.ts";
+import type { DesiredState } from "../../agent/desired/state.ts";
+import { changedIps, flowTable } from "../../agent/desired/flows.ts";
+import type { Pod } from "../../agent/kubernetes/pod.ts";
 import { node } from "./node-facts.ts";
 import { address, config, pod } from "./state.ts";
 

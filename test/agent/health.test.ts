@@ -2,8 +2,8 @@ import { createServer, type Server } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
-import { type HealthSource, serveHealth, serveMetrics } from "../../agent/health.ts";
-import { Status } from "../../agent/status.ts";
+import { type HealthSource, serveHealth, serveMetrics } from "../../agent/status/health.ts";
+import { Status } from "../../agent/status/status.ts";
 
 const servers: Server[] = [];
 const ends: (() => Promise<void>)[] = [];

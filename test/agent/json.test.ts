@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { JsonReader, type Shape } from "../../agent/json.ts";
+import { JsonReader, type Shape } from "../../agent/kubernetes/json.ts";
 
 const text = "text" as const;
 

@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { Pod } from "../../agent/pod.ts";
+import type { Pod } from "../../agent/kubernetes/pod.ts";
 import { imageNodeFlags } from "../bench/agent-process.ts";
 import { kubeconfig } from "../continuity/stage.ts";
 

@@ -1,9 +1,9 @@
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import type { Finding } from "../../agent/finding.ts";
-import { Examination } from "../../agent/examination.ts";
-import { metricsText } from "../../agent/metrics.ts";
-import { Status } from "../../agent/status.ts";
+import { Examination } from "../../agent/doctor/examination.ts";
+import { metricsText } from "../../agent/status/metrics.ts";
+import { Status } from "../../agent/status/status.ts";
 
 /** The samples of a metric. */
 function samples(status: Status, name: string, version?: string): string[] {

@@ -6,7 +6,7 @@ import {
   outsideLinks,
   parseNetwork,
   type PodRoute,
-} from "../../agent/network.ts";
+} from "../../agent/desired/network.ts";
 
 let nextIndex = 10;
 

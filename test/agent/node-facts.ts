@@ -1,4 +1,4 @@
-import type { NodeFacts } from "../../agent/node.ts";
+import type { NodeFacts } from "../../agent/desired/node.ts";
 
 /** The node of the tests: one uplink, and bridges whose packets pass netfilter. */
 export const node: NodeFacts = {

@@ -3,7 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readNodeFacts, readText } from "../../agent/netfilter/node.ts";
-import { parseIpv4Addresses, parseIpv4Routes, parseIpv6Routes, routesTo, uplinks } from "../../agent/node.ts";
+import {
+  parseIpv4Addresses,
+  parseIpv4Routes,
+  parseIpv6Routes,
+  routesTo,
+  uplinks,
+} from "../../agent/desired/node.ts";
 
 const header = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT";
 

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
-import { findings } from "../../agent/doctor.ts";
-import type { Survey } from "../../agent/scope.ts";
+import { findings } from "../../agent/doctor/doctor.ts";
+import type { Survey } from "../../agent/doctor/scope.ts";
 import { config } from "./state.ts";
 import { survey } from "./survey.ts";
 

@@ -1,7 +1,7 @@
 // A program for large-pods.test.ts: follows pods as the agent does, and prints what it knows at each change.
 import { readFileSync } from "node:fs";
-import { connectApi } from "../../agent/api.ts";
-import { watchPods } from "../../agent/pods.ts";
+import { connectApi } from "../../agent/kubernetes/api.ts";
+import { watchPods } from "../../agent/kubernetes/pods.ts";
 import { config } from "./state.ts";
 
 const listener = {

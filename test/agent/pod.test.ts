@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { JsonReader } from "../../agent/json.ts";
-import { podFromApi, podShape } from "../../agent/pod.ts";
-import { parsePods } from "../../agent/podlist.ts";
+import { JsonReader } from "../../agent/kubernetes/json.ts";
+import { podFromApi, podShape } from "../../agent/kubernetes/pod.ts";
+import { parsePods } from "../../agent/kubernetes/podlist.ts";
 
 describe("a pod's named ports", () => {
   it.each([0, -1, 65_536, 80.5, Number.NaN, "80 } ; flush ruleset", null, undefined])(

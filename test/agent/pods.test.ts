@@ -1,7 +1,7 @@
 import type { V1Pod } from "@kubernetes/client-node";
 import { afterEach, describe, expect, it } from "vitest";
-import { type Api, ApiError, type Query, Silence, type WatchEnd } from "../../agent/api.ts";
-import { type PodSource, watchPods } from "../../agent/pods.ts";
+import { type Api, ApiError, type Query, Silence, type WatchEnd } from "../../agent/kubernetes/api.ts";
+import { type PodSource, watchPods } from "../../agent/kubernetes/pods.ts";
 import { address, config } from "./state.ts";
 
 interface Event {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { findings } from "../../agent/doctor.ts";
-import type { Survey } from "../../agent/scope.ts";
-import type { Link, Network, PodRoute } from "../../agent/network.ts";
-import { servingIps } from "../../agent/reach.ts";
+import { findings } from "../../agent/doctor/doctor.ts";
+import type { Survey } from "../../agent/doctor/scope.ts";
+import type { Link, Network, PodRoute } from "../../agent/desired/network.ts";
+import { servingIps } from "../../agent/doctor/reach.ts";
 import { survey } from "./survey.ts";
 import { config, pod } from "./state.ts";
 

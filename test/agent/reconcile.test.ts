@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { Pod } from "../../agent/pod.ts";
-import type { DesiredState } from "../../agent/state.ts";
+import type { Pod } from "../../agent/kubernetes/pod.ts";
+import type { DesiredState } from "../../agent/desired/state.ts";
 import type { Backend } from "../../agent/kernel.ts";
-import { reconcile } from "../../agent/reconcile.ts";
+import { reconcile } from "../../agent/sync/reconcile.ts";
 import { node } from "./node-facts.ts";
 import { config, pod } from "./state.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { matchesSelector, parseSelector } from "../../component/spec/selector.ts";
+import { matchesSelector, parseSelector } from "../../component/address/selector.ts";
 
 const matches = (selector: string, labels: Record<string, string>) =>
   matchesSelector(parseSelector(selector), labels);

@@ -1,5 +1,5 @@
-import { type Config, parseConfig } from "../../agent/config.ts";
-import type { Pod } from "../../agent/pod.ts";
+import { type Config, parseConfig } from "../../agent/config/config.ts";
+import type { Pod } from "../../agent/kubernetes/pod.ts";
 
 /** A valid configuration of one address with an HTTP and a UDP port, changed as a test needs it. */
 export function config(

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { desired } from "../../agent/desired.ts";
-import type { Claim, Sync } from "../../agent/state.ts";
-import type { Pod } from "../../agent/pod.ts";
-import { Status } from "../../agent/status.ts";
+import { desired } from "../../agent/desired/desired.ts";
+import type { Claim, Sync } from "../../agent/desired/state.ts";
+import type { Pod } from "../../agent/kubernetes/pod.ts";
+import { Status } from "../../agent/status/status.ts";
 import { node } from "./node-facts.ts";
 import { address, config, pod } from "./state.ts";
 

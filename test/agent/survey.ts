@@ -1,5 +1,5 @@
-import type { Survey } from "../../agent/scope.ts";
-import { parseIpv4Routes } from "../../agent/node.ts";
+import type { Survey } from "../../agent/doctor/scope.ts";
+import { parseIpv4Routes } from "../../agent/desired/node.ts";
 
 /** A node on which nothing is wrong, changed as a test needs it. */
 export function survey(changes: Partial<Survey> = {}): Survey {

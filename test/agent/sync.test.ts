@@ -1,11 +1,11 @@
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
-import type { Address } from "../../agent/config.ts";
-import { bindingName, type Claim, type DesiredState, type HeldRules } from "../../agent/state.ts";
-import { metricsText } from "../../agent/metrics.ts";
-import type { Pod } from "../../agent/pod.ts";
-import { Status } from "../../agent/status.ts";
-import { type Kernel, SyncPass } from "../../agent/sync.ts";
+import type { Address } from "../../agent/config/config.ts";
+import { bindingName, type Claim, type DesiredState, type HeldRules } from "../../agent/desired/state.ts";
+import { metricsText } from "../../agent/status/metrics.ts";
+import type { Pod } from "../../agent/kubernetes/pod.ts";
+import { Status } from "../../agent/status/status.ts";
+import { type Kernel, SyncPass } from "../../agent/sync/sync.ts";
 import { node } from "./node-facts.ts";
 import { address, config, pod } from "./state.ts";
 

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse, stringify } from "yaml";
 
-import { type Api, connectApi } from "../../agent/api.ts";
-import { removeTaint, startupTaint } from "../../agent/taint.ts";
+import { type Api, connectApi } from "../../agent/kubernetes/api.ts";
+import { removeTaint, startupTaint } from "../../agent/kubernetes/taint.ts";
 import { oneAddress, render } from "../chart/render.ts";
 import { type Cluster, down, up } from "../cluster/cluster.ts";
 import { until } from "../kernel/agent-in-namespace.ts";

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
-import { type Api, ApiError } from "../../agent/api.ts";
-import { endStartup, removeTaint, startupTaint } from "../../agent/taint.ts";
+import { type Api, ApiError } from "../../agent/kubernetes/api.ts";
+import { endStartup, removeTaint, startupTaint } from "../../agent/kubernetes/taint.ts";
 import { AgentInNamespace, onePod, until } from "../kernel/agent-in-namespace.ts";
 
 interface Taint {

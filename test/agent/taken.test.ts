@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { Survey } from "../../agent/scope.ts";
-import { parseIpv4Addresses, parseIpv4Routes } from "../../agent/node.ts";
-import { takenFindings } from "../../agent/taken.ts";
+import type { Survey } from "../../agent/doctor/scope.ts";
+import { parseIpv4Addresses, parseIpv4Routes } from "../../agent/desired/node.ts";
+import { takenFindings } from "../../agent/doctor/taken.ts";
 
 const magicIp = "169.254.210.210";
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { Dialed } from "../../agent/conditions.ts";
-import { parseRules } from "../../agent/netfilter/chains.ts";
-import { earlyLegacyRules } from "../../agent/netfilter/legacy.ts";
-import { type Effect, type Entry, earlyRules, effectsAt, meeting } from "../../agent/untracked.ts";
+import type { Dialed } from "../../agent/doctor/conditions.ts";
+import { parseRules } from "../../agent/doctor/chains.ts";
+import { earlyLegacyRules } from "../../agent/doctor/legacy.ts";
+import { type Effect, type Entry, earlyRules, effectsAt, meeting } from "../../agent/doctor/untracked.ts";
 
 const dialed: Dialed = {
   ipAddress: "169.254.210.210",

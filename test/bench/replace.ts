@@ -1,10 +1,10 @@
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
-import { parseConfig } from "../../agent/config.ts";
-import { desired } from "../../agent/desired.ts";
-import type { DesiredState } from "../../agent/state.ts";
-import { difference, ruleset, tableName } from "../../agent/ruleset/nftables.ts";
+import { parseConfig } from "../../agent/config/config.ts";
+import { desired } from "../../agent/desired/desired.ts";
+import type { DesiredState } from "../../agent/desired/state.ts";
+import { difference, ruleset, tableName } from "../../agent/ruleset/nftables/table.ts";
 import { address, pod } from "../agent/state.ts";
 import { TestNode } from "../kernel/node.ts";
 import { compiled } from "../support/compiled.ts";

@@ -1,14 +1,14 @@
 // Times the agent's own functions on 10,000 bindings, in a process that scale.ts starts with the image's flags and a
 // network namespace of its own. Prints JSON.
-import { parseConfig } from "../../agent/config.ts";
-import { desired } from "../../agent/desired.ts";
-import type { DesiredState } from "../../agent/state.ts";
+import { parseConfig } from "../../agent/config/config.ts";
+import { desired } from "../../agent/desired/desired.ts";
+import type { DesiredState } from "../../agent/desired/state.ts";
 import { command } from "../../agent/netfilter/command.ts";
 import { NftablesBackend } from "../../agent/netfilter/nftables.ts";
 import { Tables } from "../../agent/netfilter/tables.ts";
-import type { Pod } from "../../agent/pod.ts";
-import { reconcile } from "../../agent/reconcile.ts";
-import { ruleset } from "../../agent/ruleset/nftables.ts";
+import type { Pod } from "../../agent/kubernetes/pod.ts";
+import { reconcile } from "../../agent/sync/reconcile.ts";
+import { ruleset } from "../../agent/ruleset/nftables/table.ts";
 import { labelsOf, many, manyAddresses, podIp } from "./many.ts";
 
 /** Milliseconds, of each pass where there are several. */

@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
-import { parseConfig } from "../../agent/config.ts";
-import { desired } from "../../agent/desired.ts";
+import { parseConfig } from "../../agent/config/config.ts";
+import { desired } from "../../agent/desired/desired.ts";
 import { NftablesBackend } from "../../agent/netfilter/nftables.ts";
 import { pod } from "../agent/state.ts";
 import { TestNode } from "../kernel/node.ts";

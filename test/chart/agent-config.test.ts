@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { parseConfig } from "../../agent/config.ts";
+import { parseConfig } from "../../agent/config/config.ts";
 import { explainedValues } from "../generate/values-comments.ts";
 import { chart, configText, oneAddress, render, renderTests } from "./render.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { ConfigError, parseConfig } from "../../agent/config.ts";
-import { configShape } from "../../agent/schema.ts";
+import { ConfigError, parseConfig } from "../../agent/config/config.ts";
+import { configShape } from "../../agent/config/schema.ts";
 import { argumentFaults } from "../../component/faults.ts";
 import { expectGolden } from "../support/golden.ts";
 import { mistakes, mistakesOfRollout, mistakesOfSettings, type Written } from "./mistakes.ts";

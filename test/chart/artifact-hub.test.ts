@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { parseConfig } from "../../agent/config.ts";
+import { parseConfig } from "../../agent/config/config.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { chart, configText, helm, render } from "./render.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseConfig } from "../../agent/config.ts";
+import { parseConfig } from "../../agent/config/config.ts";
 import { ANNOTATION_LIMIT } from "../../component/configSize.ts";
 import { configText, type Manifest, oneAddress, only, render } from "./render.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { calleesOf } from "../../agent/call.ts";
-import { parseConfig } from "../../agent/config.ts";
+import { calleesOf } from "../../agent/commands/calling.ts";
+import { parseConfig } from "../../agent/config/config.ts";
 import { configText, type Manifest, oneAddress, only, render, renderTests } from "./render.ts";
 
 const values = {

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
-import { parseConfig } from "../../agent/config.ts";
+import { parseConfig } from "../../agent/config/config.ts";
 import { chart, configText, only, render } from "./render.ts";
 
 /** The default values of stable/magic-ip-address 0.1.2, each by its path; those without a value are left out. */

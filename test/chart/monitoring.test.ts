@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { metricsText } from "../../agent/metrics.ts";
-import { Status } from "../../agent/status.ts";
+import { metricsText } from "../../agent/status/metrics.ts";
+import { Status } from "../../agent/status/status.ts";
 import { configText, oneAddress, only, render } from "./render.ts";
 
 const withValues = (others: object, namespace?: string) =>

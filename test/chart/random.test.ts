@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { ConfigError, parseConfig } from "../../agent/config.ts";
+import { ConfigError, parseConfig } from "../../agent/config/config.ts";
 import { randomOf } from "../support/random.ts";
 import { chartFaults } from "./render.ts";
 

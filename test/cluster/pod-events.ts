@@ -1,5 +1,5 @@
-import { connectApi } from "../../agent/api.ts";
-import { podShape } from "../../agent/pod.ts";
+import { connectApi } from "../../agent/kubernetes/api.ts";
+import { podShape } from "../../agent/kubernetes/pod.ts";
 import type { Cluster } from "./cluster.ts";
 
 /** When a pod's readiness was seen in the API. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type AddressSpec, addressFaults, type PortSpec } from "../../component/spec/address.ts";
+import { addressFaults, type PortSpec } from "../../component/address/address.ts";
+import type { AddressSpec } from "../../component/address/spec.ts";
 
 const ip = "169.254.210.210";
 const ipv6 = "fd00:210::210";

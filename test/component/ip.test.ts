@@ -1,10 +1,10 @@
 import { isIPv4, isIPv6 } from "node:net";
 import { describe, expect, it } from "vitest";
-import { cidrComplaint, cidrContains, parseCidr } from "../../component/spec/cidr.ts";
-import { canonicalIp, type Ip, parseIp } from "../../component/spec/ip.ts";
-import { formatIpv4, parseIpv4 } from "../../component/spec/ipv4.ts";
-import { formatIpv6, parseIpv6 } from "../../component/spec/ipv6.ts";
-import { reservedFor } from "../../component/spec/reserved.ts";
+import { cidrComplaint, cidrContains, parseCidr } from "../../component/address/cidr.ts";
+import { canonicalIp, type Ip, parseIp } from "../../component/address/ip.ts";
+import { formatIpv4, parseIpv4 } from "../../component/address/ipv4.ts";
+import { formatIpv6, parseIpv6 } from "../../component/address/ipv6.ts";
+import { reservedFor } from "../../component/address/reserved.ts";
 
 /** Numbers from 0 to below 1 that are the same for the same seed. */
 function randomness(seed: number): () => number {

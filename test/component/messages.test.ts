@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
 /** Where words come from for somebody whose arguments are wrong; the others hold examples, owners, and a broken package's end. */
-const sources = globSync("component/{*,spec/*}.ts", { cwd: root }).filter(
+const sources = globSync("component/{*,address/*}.ts", { cwd: root }).filter(
   (file) => !/installationShape|reserved|chartDirectory/.test(file),
 );
 

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
-import type { Report } from "../../agent/status.ts";
+import type { Report } from "../../agent/status/status.ts";
 import { environment, imageNodeFlags } from "../bench/agent-process.ts";
 import { cached } from "../support/cache.ts";
 import { end, textOf } from "./control-plane.ts";
@@ -51,8 +51,8 @@ async function bundled(): Promise<string> {
   const sources = readdirSync(join(repository, "agent"), { recursive: true, encoding: "utf8" })
     .filter((name) => /\.(ts|mjs)$/.test(name) && !name.includes("node_modules"))
     .map((name) => join(repository, "agent", name));
-  const spec = readdirSync(join(repository, "component/spec")).map((name) =>
-    join(repository, "component/spec", name),
+  const spec = readdirSync(join(repository, "component/address")).map((name) =>
+    join(repository, "component/address", name),
   );
   const hash = createHash("sha256");
   for (const file of [...sources, ...spec, join(repository, "package-lock.json")].sort()) {

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { configShape } from "../../agent/schema.ts";
+import { configShape } from "../../agent/config/schema.ts";
 import { explainedValues } from "./values-comments.ts";
 
 const chart = new URL("../../component/chart/", import.meta.url);

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
 import { dashboard } from "./dashboard.ts";
+import { houseDrawing } from "./house.ts";
 import { addressTable, configurationTable, valuesTable } from "./tables.ts";
 import { defaultsTemplate, specTemplate } from "./templates.ts";
 import { valuesSchema } from "./values-schema.ts";
@@ -21,6 +22,7 @@ export async function generated(): Promise<Generated[]> {
   return [
     await formatted("component/chart/values.schema.json", valuesSchema(values)),
     await formatted("component/chart/dashboards/magic-ip-address.json", dashboard()),
+    { path: "agent/house.svg", text: await houseDrawing() },
     { path: "component/chart/templates/_spec.tpl", text: specTemplate() },
     { path: "component/chart/templates/_defaults.tpl", text: defaultsTemplate(values) },
     await withParts("component/chart/README.md", { values: valuesTable(values), addresses: addressTable() }),

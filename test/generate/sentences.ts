@@ -1,4 +1,4 @@
-import { ConfigError, parseConfig } from "../../agent/config.ts";
+import { ConfigError, parseConfig } from "../../agent/config/config.ts";
 import { doubts } from "../../component/doubts.ts";
 import { argumentFaults } from "../../component/faults.ts";
 

@@ -1,5 +1,5 @@
 import type * as z from "zod";
-import { addressShape, configShape } from "../../agent/schema.ts";
+import { addressShape, configShape } from "../../agent/config/schema.ts";
 import { explainedValues } from "./values-comments.ts";
 
 /** The chart's values, one a line, with what values.yaml says of each. */

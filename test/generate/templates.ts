@@ -1,20 +1,20 @@
-import { configShape } from "../../agent/schema.ts";
+import { configShape } from "../../agent/config/schema.ts";
 import { ImagePullPolicy, UpdateStrategyType } from "../../component/agent.ts";
-import { Protocol, WhenNoTarget } from "../../component/spec/address.ts";
-import type { Cidr } from "../../component/spec/cidr.ts";
-import { namespacePattern, portNameLength, portNamePattern } from "../../component/spec/patterns.ts";
-import { globalIpv6, notPublic } from "../../component/spec/public.ts";
-import { reservations } from "../../component/spec/reserved.ts";
-import { dnsSubdomainPattern, labelPattern } from "../../component/spec/selector.ts";
-import { usualBlocks } from "../../component/spec/services.ts";
+import { Protocol, WhenNoTarget } from "../../component/address/address.ts";
+import type { Cidr } from "../../component/address/cidr.ts";
+import { namespacePattern, portNameLength, portNamePattern } from "../../component/address/patterns.ts";
+import { globalIpv6, notPublic } from "../../component/address/public.ts";
+import { reservations } from "../../component/address/reserved.ts";
+import { dnsSubdomainPattern, labelPattern } from "../../component/address/selector.ts";
+import { usualBlocks } from "../../component/address/services.ts";
 import { sentences } from "./sentences.ts";
 import { explainedValues } from "./values-comments.ts";
 
-/** A template with what component/spec knows, for the chart's own checks of its values. */
+/** A template with what component/address knows, for the chart's own checks of its values. */
 export function specTemplate(): string {
   return jsonTemplate(
     "spec",
-    "What component/spec and agent/config.ts know of right values: the sentences, the words, the patterns, and the reserved\naddresses as their first and last one in hexadecimal.",
+    "What component/address and agent/config/config.ts know of right values: the sentences, the words, the patterns, and the reserved\naddresses as their first and last one in hexadecimal.",
     { sentences: sentences(), words: words(), patterns: patterns(), reservations: reserved(), ...doubtful() },
   );
 }

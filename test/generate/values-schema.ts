@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { configShape } from "../../agent/schema.ts";
+import { configShape } from "../../agent/config/schema.ts";
 import { kubernetesShape } from "./kubernetes-values.ts";
 import { explainedValues } from "./values-comments.ts";
 

@@ -57,7 +57,7 @@ async function content(): Promise<Buffer[]> {
     "package.json",
     "package-lock.json",
     ...(await filesUnder("agent")),
-    ...(await filesUnder("component/spec")),
+    ...(await filesUnder("component/address")),
   ];
   const contents = await Promise.all(files.map((file) => readFile(join(REPOSITORY, file))));
   return [Buffer.from(files.join("\n")), ...contents];

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
-import { configFromEnvironment, parseConfig } from "../../agent/config.ts";
+import { configFromEnvironment, parseConfig } from "../../agent/config/config.ts";
 import { configText, type Manifest, only, render } from "../chart/render.ts";
 
 const file = new URL("../../agent/static-manifest.yaml", import.meta.url);

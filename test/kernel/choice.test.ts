@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cleanNode } from "../../agent/cleanup.ts";
-import { desired } from "../../agent/desired.ts";
+import { cleanNode } from "../../agent/sync/cleanup.ts";
+import { desired } from "../../agent/desired/desired.ts";
 import type { Backend } from "../../agent/kernel.ts";
 import { chooseBackend, everyBackend } from "../../agent/netfilter/choice.ts";
 import { type Command, CommandError } from "../../agent/netfilter/command.ts";

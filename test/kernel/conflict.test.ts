@@ -1,12 +1,12 @@
 import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Config } from "../../agent/config.ts";
+import type { Config } from "../../agent/config/config.ts";
 import { NftablesBackend } from "../../agent/netfilter/nftables.ts";
 import type { Command } from "../../agent/netfilter/command.ts";
-import { reconcile } from "../../agent/reconcile.ts";
-import { tableName } from "../../agent/ruleset/nftables.ts";
-import { Status } from "../../agent/status.ts";
-import { SyncPass } from "../../agent/sync.ts";
+import { reconcile } from "../../agent/sync/reconcile.ts";
+import { tableName } from "../../agent/ruleset/nftables/table.ts";
+import { Status } from "../../agent/status/status.ts";
+import { SyncPass } from "../../agent/sync/sync.ts";
 import { node } from "../agent/node-facts.ts";
 import { address, config, pod } from "../agent/state.ts";
 import { ensurePackages } from "../support/debian.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { doctor } from "../../agent/preflight.ts";
+import { doctor } from "../../agent/doctor/preflight.ts";
 import { examineNodes, found, onNode, read, sh, wanted } from "./examined.ts";
 
 examineNodes();

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Command } from "../../agent/netfilter/command.ts";
-import { doctor } from "../../agent/preflight.ts";
+import { doctor } from "../../agent/doctor/preflight.ts";
 import {
   addNamespace,
   addPods,

@@ -6,7 +6,7 @@ import { execa } from "execa";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Command } from "../../agent/netfilter/command.ts";
 import { readNodeFacts } from "../../agent/netfilter/node.ts";
-import { doctor } from "../../agent/preflight.ts";
+import { doctor } from "../../agent/doctor/preflight.ts";
 import {
   addPods,
   dial,
@@ -368,7 +368,7 @@ async function tool(script: string): Promise<string> {
 /** Runs the doctor as a process of the node that finds tools in one directory only. */
 async function doctorWithPath(path: string): Promise<{ text: string; ok: boolean }> {
   const root = fileURLToPath(new URL("../../", import.meta.url));
-  const script = `import { doctor } from "${root}agent/preflight.ts"; console.log(JSON.stringify(await doctor(undefined)));`;
+  const script = `import { doctor } from "${root}agent/doctor/preflight.ts"; console.log(JSON.stringify(await doctor(undefined)));`;
   const file = join(await mkdtemp(join(tmpdir(), "magic-ip-")), "doctor.mts");
   await writeFile(file, script);
   const argv = [

@@ -1,10 +1,10 @@
 import { execa } from "execa";
 import { afterEach, beforeAll, beforeEach } from "vitest";
-import type { Config } from "../../agent/config.ts";
+import type { Config } from "../../agent/config/config.ts";
 import type { Finding } from "../../agent/finding.ts";
 import { type Command, command } from "../../agent/netfilter/command.ts";
 import type { Read } from "../../agent/netfilter/node.ts";
-import { preflight } from "../../agent/preflight.ts";
+import { preflight } from "../../agent/doctor/preflight.ts";
 import { config } from "../agent/state.ts";
 import { ensurePackages } from "../support/debian.ts";
 import { netlinkProgram } from "../support/netlink.ts";

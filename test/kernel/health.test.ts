@@ -2,7 +2,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, expect, it } from "vitest";
-import type { Api } from "../../agent/api.ts";
+import type { Api } from "../../agent/kubernetes/api.ts";
 import { AgentInNamespace, onePod } from "./agent-in-namespace.ts";
 
 const agents: AgentInNamespace[] = [];

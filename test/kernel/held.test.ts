@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { desired } from "../../agent/desired.ts";
-import { bindingName, pairName } from "../../agent/state.ts";
+import { desired } from "../../agent/desired/desired.ts";
+import { bindingName, pairName } from "../../agent/desired/state.ts";
 import { node } from "../agent/node-facts.ts";
 import { address, config, pod } from "../agent/state.ts";
 import { ensurePackages } from "../support/debian.ts";

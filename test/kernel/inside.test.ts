@@ -1,11 +1,11 @@
 import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { desired } from "../../agent/desired.ts";
+import { desired } from "../../agent/desired/desired.ts";
 import type { Finding } from "../../agent/finding.ts";
 import type { Command } from "../../agent/netfilter/command.ts";
 import { NodeObserver } from "../../agent/netfilter/node.ts";
-import type { Pod } from "../../agent/pod.ts";
-import { preflight } from "../../agent/preflight.ts";
+import type { Pod } from "../../agent/kubernetes/pod.ts";
+import { preflight } from "../../agent/doctor/preflight.ts";
 import { netlinkProgram } from "../support/netlink.ts";
 import { dualStack, magicIps, Scene } from "./scene.ts";
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Binding, DesiredState } from "../../agent/state.ts";
+import type { Binding, DesiredState } from "../../agent/desired/state.ts";
 import { everyBackend } from "../../agent/netfilter/choice.ts";
 import { type Command, CommandError } from "../../agent/netfilter/command.ts";
 import { detectFlavour } from "../../agent/netfilter/flavour.ts";

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type Binding, bindingName, type DesiredState } from "../../agent/state.ts";
+import { type Binding, bindingName, type DesiredState } from "../../agent/desired/state.ts";
 import { CommandError } from "../../agent/netfilter/command.ts";
 import { detectFlavour } from "../../agent/netfilter/flavour.ts";
 import { IptablesBackend } from "../../agent/netfilter/iptables.ts";
-import { ruleset } from "../../agent/ruleset/iptables.ts";
-import { chainPrefix } from "../../agent/ruleset/iptables-chains.ts";
-import { parseListing } from "../../agent/ruleset/iptables-listing.ts";
+import { ruleset } from "../../agent/ruleset/iptables/table.ts";
+import { chainPrefix } from "../../agent/ruleset/iptables/chains.ts";
+import { parseListing } from "../../agent/ruleset/iptables/listing.ts";
 import { expectGolden } from "../support/golden.ts";
 import { TestNode } from "./node.ts";
 import { bridgeIps } from "./topology.ts";

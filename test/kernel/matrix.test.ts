@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Config } from "../../agent/config.ts";
-import { desired } from "../../agent/desired.ts";
+import type { Config } from "../../agent/config/config.ts";
+import { desired } from "../../agent/desired/desired.ts";
 import type { Backend } from "../../agent/kernel.ts";
 import { address, config, pod } from "../agent/state.ts";
 import { type BackendName, backendNames, makeBackend } from "./backends.ts";

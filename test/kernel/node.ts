@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import type { Command } from "../../agent/netfilter/command.ts";
 import type { Mode, Netlink } from "../../agent/netfilter/netlink.ts";
-import type { NodeFacts } from "../../agent/node.ts";
+import type { NodeFacts } from "../../agent/desired/node.ts";
 import { ensurePackages } from "../support/debian.ts";
 import { type Answer, Caller, type Request, type Transport } from "./caller.ts";
 import { Calls } from "./calls.ts";

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { cleanUp } from "../../agent/cleanup.ts";
-import { desired } from "../../agent/desired.ts";
-import { bindingName } from "../../agent/state.ts";
+import { cleanUp } from "../../agent/sync/cleanup.ts";
+import { desired } from "../../agent/desired/desired.ts";
+import { bindingName } from "../../agent/desired/state.ts";
 import { flowKinds } from "../../agent/kernel.ts";
-import { flowTable } from "../../agent/flows.ts";
+import { flowTable } from "../../agent/desired/flows.ts";
 import { Conntrack } from "../../agent/netfilter/conntrack.ts";
-import type { Pod } from "../../agent/pod.ts";
+import type { Pod } from "../../agent/kubernetes/pod.ts";
 import { address, config, pod } from "../agent/state.ts";
 import type { Command } from "../../agent/netfilter/command.ts";
 import { backendNames, makeBackend } from "./backends.ts";

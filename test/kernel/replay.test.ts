@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Config } from "../../agent/config.ts";
-import { desired } from "../../agent/desired.ts";
-import type { DesiredState } from "../../agent/state.ts";
+import type { Config } from "../../agent/config/config.ts";
+import { desired } from "../../agent/desired/desired.ts";
+import type { DesiredState } from "../../agent/desired/state.ts";
 import type { Command } from "../../agent/netfilter/command.ts";
 import { NftablesBackend } from "../../agent/netfilter/nftables.ts";
-import type { Pod } from "../../agent/pod.ts";
-import { ruleset } from "../../agent/ruleset/nftables.ts";
+import type { Pod } from "../../agent/kubernetes/pod.ts";
+import { ruleset } from "../../agent/ruleset/nftables/table.ts";
 import { node } from "../agent/node-facts.ts";
 import { address, config, pod } from "../agent/state.ts";
 import { ensurePackages } from "../support/debian.ts";

@@ -1,7 +1,7 @@
-import { type Config, parseConfig } from "../../agent/config.ts";
-import { desired } from "../../agent/desired.ts";
+import { type Config, parseConfig } from "../../agent/config/config.ts";
+import { desired } from "../../agent/desired/desired.ts";
 import type { Backend } from "../../agent/kernel.ts";
-import type { Pod } from "../../agent/pod.ts";
+import type { Pod } from "../../agent/kubernetes/pod.ts";
 import { address, pod } from "../agent/state.ts";
 import { type BackendName, makeBackend } from "./backends.ts";
 import { type Switches, TestNode } from "./node.ts";

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Config } from "../../agent/config.ts";
-import { desired } from "../../agent/desired.ts";
-import type { Pod } from "../../agent/pod.ts";
+import type { Config } from "../../agent/config/config.ts";
+import { desired } from "../../agent/desired/desired.ts";
+import type { Pod } from "../../agent/kubernetes/pod.ts";
 import { address } from "../agent/state.ts";
 import { makeBackend } from "./backends.ts";
 import { clients, dualStack, families, magicIps, Scene } from "./scene.ts";

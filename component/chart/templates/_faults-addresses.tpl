@@ -1,4 +1,4 @@
-{{/* The addresses and allowedCidrs, as component/spec/address.ts judges them. */}}
+{{/* The addresses and allowedCidrs, as component/address/address.ts judges them. */}}
 {{- define "magic-ip-address.addressesFaults" -}}
 {{- $state := .state -}}
 {{- $blocks := list -}}

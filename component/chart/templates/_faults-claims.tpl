@@ -1,5 +1,5 @@
 {{/*
-What is claimed twice, as component/spec/claims.ts finds it: ports of one IP and protocol that overlap, and whole IPs. The later
+What is claimed twice, as component/address/claims.ts finds it: ports of one IP and protocol that overlap, and whole IPs. The later
 one is refused, with the earlier one's path, and then claims nothing.
 
 The claims of the state: by "IP protocol" ports, as {"first": …, "last": …, "path": …}, sorted; by "IP" a path.

@@ -1,4 +1,4 @@
-{{/* The ports of an address, each for itself, as component/spec/ports.ts judges them. */}}
+{{/* The ports of an address, each for itself, as component/address/ports.ts judges them. */}}
 {{- define "magic-ip-address.portsFaults" -}}
 {{- $names := dict -}}
 {{- range $i, $port := .ports -}}

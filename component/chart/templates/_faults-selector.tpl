@@ -1,4 +1,4 @@
-{{/* A label selector in the syntax of `kubectl -l`, as component/spec/selector.ts reads it: the first thing that is wrong. */}}
+{{/* A label selector in the syntax of `kubectl -l`, as component/address/selector.ts reads it: the first thing that is wrong. */}}
 {{- define "magic-ip-address.selectorFaults" -}}
 {{- with include "magic-ip-address.selectorComplaint" . -}}
 {{- include "magic-ip-address.refuse" (concat (list $.state $.path) (fromJsonArray .)) -}}

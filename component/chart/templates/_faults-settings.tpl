@@ -1,4 +1,4 @@
-{{/* The agent's settings, as agent/config.ts judges them. */}}
+{{/* The agent's settings, as agent/config/config.ts judges them. */}}
 {{- define "magic-ip-address.settingFaults" -}}
 {{- $state := .state -}}
 {{- $values := .chart.Values -}}

@@ -1,9 +1,9 @@
 {{/*
-What is wrong with the values, all of it in one error: what the agent would refuse (agent/config.ts, component/spec), in its
+What is wrong with the values, all of it in one error: what the agent would refuse (agent/config/config.ts, component/address), in its
 words, and what Kubernetes would. The schema, which Helm checks before, is left the kinds and names of values.
 
 Each template of faults gets a "state" that it adds to:
-  spec     what component/spec knows, from _spec.tpl
+  spec     what component/address knows, from _spec.tpl
   faults   lines "path: what is wrong: what would be right"
   claims   what the addresses before have claimed, for _claims.tpl
 */}}
@@ -34,7 +34,7 @@ Each template of faults gets a "state" that it adds to:
 {{- $_ := set $state "faults" (append $state.faults (printf "%s: %s" (index . 1) (index . 2))) -}}
 {{- end -}}
 
-{{/* Adds a fault in the words of component/spec: state, path, the sentence's name, the words that it lacks. */}}
+{{/* Adds a fault in the words of component/address: state, path, the sentence's name, the words that it lacks. */}}
 {{- define "magic-ip-address.refuse" -}}
 {{- $state := index . 0 -}}
 {{- $reason := index $state.spec.sentences (index . 2) -}}

@@ -1,6 +1,6 @@
 {{/*
 IP addresses in hexadecimal, 8 digits for IPv4 and 32 for IPv6: texts of one length compare as the addresses do. As
-component/spec/ip.ts reads and writes them.
+component/address/ip.ts reads and writes them.
 */}}
 
 {{/* The address in hexadecimal; nothing where the text is no address. */}}

@@ -1,5 +1,5 @@
 {{/*
-Made by `npm run generate`. What component/spec and agent/config.ts know of right values: the sentences, the words, the patterns, and the reserved
+Made by `npm run generate`. What component/address and agent/config/config.ts know of right values: the sentences, the words, the patterns, and the reserved
 addresses as their first and last one in hexadecimal.
 */}}
 {{- define "magic-ip-address.spec" -}}
