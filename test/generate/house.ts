@@ -8,7 +8,8 @@ interface House {
   default: { options: object };
 }
 
-const { rooms, default: house } = (await import("../../.dependency-cruiser.mjs")) as House;
+const configuration: string = "../../.dependency-cruiser.mjs";
+const { rooms, default: house } = (await import(configuration)) as House;
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
 /** Grey that can be read on white and on black; the text follows the reader's choice. */
