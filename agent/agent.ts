@@ -18,7 +18,7 @@ import { type PodListener, watchPods } from "./kubernetes/pods.ts";
 import { servingIps } from "./doctor/reach.ts";
 import { createSchedule } from "./schedule.ts";
 import { Status } from "./status/status.ts";
-import { SyncPass } from "./sync/sync.ts";
+import { Syncer } from "./sync/sync.ts";
 import { endStartup } from "./kubernetes/taint.ts";
 
 /** Everything that one agent works with. */
@@ -115,7 +115,7 @@ async function keepInStep(agent: AgentParts, { status, before }: Start, signal: 
   const examine = () => agent.examine(servingIps(pods.pods() ?? [], nodeName));
   const examination = new Examination({ examine, status, log });
   const flow = new FlowPass({ flows: agent.flows, before, status, log });
-  const sync = new SyncPass({
+  const sync = new Syncer({
     ...agent,
     kernel: backend,
     held: () => heldRules(agent),

@@ -38,7 +38,7 @@ export interface Sight {
 
 /**
  * What of an API server's pod `podFromApi` needs, with the labels that selectors name, and with ports where an address
- * names one. Those who may create pods decide how large they are: of one, no more than 80 KiB are kept, and the lists no
+ * names one. Those who may create pods decide how large they are: of one, no more than 120 KiB are kept, and the lists no
  * longer than a pod that works has them.
  */
 export function podShape(labels: Iterable<string>, namedPorts = true): Fields {
@@ -51,7 +51,7 @@ export function podShape(labels: Iterable<string>, namedPorts = true): Fields {
     labels: { fields: Object.fromEntries([...labels].map((key) => [key, text])) },
   };
   // Their own bytes: the API server writes nodeName and hostNetwork after them.
-  const containers = { items: container, most: 128, bytes: 24_576 };
+  const containers = { items: container, most: 128, bytes: 32_768 };
   const status = {
     phase: text,
     conditions: { items: { fields: { type: text, status: text } }, most: 64 },

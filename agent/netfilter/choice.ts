@@ -34,7 +34,8 @@ export async function chooseBackend(
   const text = ruleset(desired(config, node, []));
   const fault = await attempt(() => patiently("nft", ["-c", "-f", "-"], text));
   if (fault === undefined) return { backend: nftables, reason: "nft takes the rules" };
-  if (isPassing(fault) && (await hasRules(nftables, config.instance)))
+  // Not where memory lacks, which others' rules may take for good: iptables may do with less.
+  if (isPassing(fault) && fault.fault !== "MEMORY" && (await hasRules(nftables, config.instance)))
     return { backend: nftables, reason: `the rules are there, although ${fault.message}` };
   const second = await iptables(patiently, run);
   const secondFault = await attempt(() => second.backend.instances());

@@ -5,7 +5,8 @@ import { bindingName, type Claim, type DesiredState, type HeldRules } from "../.
 import { metricsText } from "../../agent/status/metrics.ts";
 import type { Pod } from "../../agent/kubernetes/pod.ts";
 import { Status } from "../../agent/status/status.ts";
-import { type Kernel, SyncPass } from "../../agent/sync/sync.ts";
+import type { Kernel } from "../../agent/sync/inspector.ts";
+import { Syncer } from "../../agent/sync/sync.ts";
 import { node } from "./node-facts.ts";
 import { address, config, pod } from "./state.ts";
 
@@ -35,7 +36,7 @@ class FakeKernel implements Kernel {
 function passes(nodeFacts = () => Promise.resolve(node), log = silent) {
   const kernel = new FakeKernel();
   const status = new Status();
-  const sync = new SyncPass({
+  const sync = new Syncer({
     ...{ config: config(), kernel, status, log },
     ...{ nodeFacts, conflict: () => {} },
   });
@@ -113,7 +114,7 @@ describe("of addresses whose pods are unknown", () => {
   function begin(known: string[], rules: HeldRules) {
     const kernel = new FakeKernel();
     const status = new Status();
-    const sync = new SyncPass({
+    const sync = new Syncer({
       ...{ config: two, kernel, status, log: silent, held: () => Promise.resolve(rules) },
       ...{ nodeFacts: () => Promise.resolve(node), conflict: () => {} },
     });

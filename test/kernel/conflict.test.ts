@@ -6,7 +6,7 @@ import type { Command } from "../../agent/netfilter/command.ts";
 import { reconcile } from "../../agent/sync/reconcile.ts";
 import { tableName } from "../../agent/ruleset/nftables/table.ts";
 import { Status } from "../../agent/status/status.ts";
-import { SyncPass } from "../../agent/sync/sync.ts";
+import { Syncer } from "../../agent/sync/sync.ts";
 import { node } from "../agent/node-facts.ts";
 import { address, config, pod } from "../agent/state.ts";
 import { ensurePackages } from "../support/debian.ts";
@@ -31,11 +31,11 @@ const ofPorts = (instance: string, ports: unknown[], changes = {}) =>
 class Agent {
   readonly backend = new NftablesBackend(run, namespaces.tables("node"));
   readonly status = new Status();
-  readonly #pass: SyncPass;
+  readonly #pass: Syncer;
   #seconds = 0;
 
   constructor(readonly config: Config) {
-    this.#pass = new SyncPass({
+    this.#pass = new Syncer({
       ...{ config, kernel: this.backend, status: this.status, log: pino({ level: "silent" }) },
       nodeFacts: () => Promise.resolve(node),
       conflict: () => {},

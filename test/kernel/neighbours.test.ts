@@ -215,3 +215,25 @@ describe.each(backendNames)("on a node set up in another way, with %s", (backend
     });
   });
 });
+
+describe("a magic IP that the node has itself, as kube-proxy's ipvs mode gives it a Service's external IP", () => {
+  const magicIp = magicIps.IPv4;
+
+  beforeAll(async () => {
+    await scene.node.addPod("host-process", "host");
+    await scene.node.serve("host-process", [80], ["0.0.0.0"]);
+    await scene.node.in("node", ["ip", "link", "add", "kube-ipvs0", "type", "bridge"]);
+    await scene.node.in("node", ["ip", "address", "add", `${magicIp}/32`, "dev", "kube-ipvs0"]);
+  });
+
+  afterAll(() => scene.node.in("node", ["ip", "link", "delete", "kube-ipvs0"]));
+
+  it("leads pods to the target, and without one refuses them in front of what listens on the node", async () => {
+    await scene.start("nftables");
+    const call = () => scene.node.call("bridge-client", "tcp", magicIp, 80, { deadline: 1_000 });
+    await scene.sync([scene.old]);
+    expect(await call()).toMatchObject({ uid: "uid-old" });
+    await scene.sync([]);
+    expect(await call()).toMatchObject({ error: "ECONNREFUSED" });
+  });
+});

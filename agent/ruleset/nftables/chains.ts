@@ -22,8 +22,9 @@ interface Chain {
  * - nat at -110, before kube-proxy's and iptables' -100: with equal numbers the order would be that of registration.
  *   Numbers, because nft 1.0.6 refuses `dstnat` in the output hook.
  * - guard runs after the translation: a packet that still has a magic IP as destination found no target. Refusing it in
- *   forward and in output lets pods and the node fail in milliseconds, keeps it off the uplink, and leaves no
- *   untranslated conntrack entry that would outlive it.
+ *   forward, output and input lets pods and the node fail in milliseconds, keeps it off the uplink, and leaves no
+ *   untranslated conntrack entry that would outlive it. In input it meets a magic IP that the node has itself, as every
+ *   external IP of a Service with kube-proxy in its ipvs mode, before IPVS does (98).
  * - Of an IP only our own ports are looked at where flows are cut, and what another installation has of it is passed on
  *   to its own table everywhere else.
  */
@@ -174,7 +175,7 @@ function guardChains(used: Family[]): Chain[] {
   const guard = used.map(
     (family) => `${header(family)} daddr @ips${digit(family)} goto unserved${digit(family)}`,
   );
-  return ["forward", "output"].map((hook) => ({
+  return ["forward", "output", "input"].map((hook) => ({
     name: `guard-${hook}`,
     rules: [base("filter", hook, -10), ...guard],
   }));
