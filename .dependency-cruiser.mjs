@@ -7,7 +7,7 @@ export const rooms = [
     path: "^agent/commands/",
     what: "run, once, plan, doctor, call, cleanup",
   },
-  { name: "agent", path: "^agent/agent\\.ts$", what: "wires the rooms for run" },
+  { name: "agent", path: "^agent/(agent|loop)\\.ts$", what: "wires the rooms for run" },
   { name: "doctor", path: "^agent/doctor/", what: "what on the node would make traffic fail" },
   { name: "sync", path: "^agent/sync/", what: "one pass from pods to kernel, and the end of all of it" },
   { name: "status", path: "^agent/status/", what: "log lines, readiness, metrics" },

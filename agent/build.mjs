@@ -15,6 +15,8 @@ const { metafile } = await build({
   entryPoints: ["agent/main.ts"],
   outfile: "dist/agent/main.mjs",
   bundle: true,
+  // debug asks for it where it is installed, as it is with the repository's own tools. No image has it.
+  external: ["supports-color"],
   alias: { undici: "./agent/undici.mjs" },
   platform: "node",
   format: "esm",

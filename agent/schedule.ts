@@ -32,12 +32,13 @@ export interface Schedule {
 
 /**
  * Runs `run` when triggered, one at a time, with three guarantees: never more often than `minimum`, at least every
- * `maximum`, and again after `retry` when it failed. The first trigger after a quiet time runs at once.
+ * `maximum`, and again after `retry` when it failed. The first trigger after a quiet time runs at once. `failed` is told of a
+ * run that was rejected.
  */
 export function createSchedule(
   run: () => Promise<boolean>,
   intervals: Intervals,
-  clock: Clock = systemClock,
+  { clock = systemClock, failed = () => {} }: { clock?: Clock; failed?(error: unknown): void } = {},
 ): Schedule {
   let cancelTimer = () => {};
   let running: Promise<void> | undefined;
@@ -54,7 +55,10 @@ export function createSchedule(
   const start = () => {
     started = clock.now();
     triggered = false;
-    running = run().then(ended, () => ended(false));
+    running = run().then(ended, (error: unknown) => {
+      failed(error);
+      ended(false);
+    });
   };
 
   const ended = (succeeded: boolean) => {

@@ -38,7 +38,11 @@ function scheduleOf(outcomes: boolean[] = []) {
     runs.push(clock.time);
     return outcomes[runs.length - 1] ?? true;
   };
-  return { clock, runs, schedule: createSchedule(run, { minimum: 20, maximum: 5000, retry: 500 }, clock) };
+  return {
+    clock,
+    runs,
+    schedule: createSchedule(run, { minimum: 20, maximum: 5000, retry: 500 }, { clock }),
+  };
 }
 
 describe("the schedule", () => {
@@ -85,7 +89,7 @@ describe("the schedule", () => {
         finish = resolve;
       });
     };
-    const schedule = createSchedule(run, { minimum: 20, maximum: 5000, retry: 500 }, clock);
+    const schedule = createSchedule(run, { minimum: 20, maximum: 5000, retry: 500 }, { clock });
     schedule.trigger();
     await clock.advance(0);
     schedule.trigger();

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmod, mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { lstat, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { until } from "../cluster/patience.ts";
@@ -136,9 +136,13 @@ export class Stage {
     const draft = `${file}.new`;
     const real = await realTool(name);
     if (script === "" || real === undefined || real === "") return await rm(file, { force: true });
-    if (script === undefined) await symlink(real, draft);
-    else await writeFile(draft, `#!/bin/sh\nREAL=${real}\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n${script}\n`);
-    if (script !== undefined) await chmod(draft, 0o755);
+    // Not the tool itself where a script was: the kernel reads its first line, and a shell then opens what stands there by now.
+    const text = script ?? ((await isScript(file)) ? 'exec "$REAL" "$@"' : undefined);
+    if (text === undefined) await symlink(real, draft);
+    else
+      await writeFile(draft, `#!/bin/sh\nREAL=${real}\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n${text}\n`, {
+        mode: 0o755,
+      });
     await execa("mv", [draft, file]);
   }
 
@@ -311,4 +315,9 @@ export function kubeconfig(server: string): string {
     users: [{ name, user: {} }],
     contexts: [{ name, context: { cluster: name, user: name } }],
   });
+}
+
+async function isScript(file: string): Promise<boolean> {
+  const found = await lstat(file).catch(() => undefined);
+  return found?.isFile() ?? false;
 }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { pod, address } from "../agent/state.ts";
-import { backendNames } from "./backends.ts";
+import { triedBackends } from "./backends.ts";
 import { clients, dualStack, familiesOf, magicIps, Scene } from "./scene.ts";
 
 let scene: Scene;
@@ -13,7 +13,7 @@ afterAll(() => scene?.remove());
 
 const transports = ["tcp", "udp"] as const;
 
-describe.each(backendNames)("with %s", (backendName) => {
+describe.each(triedBackends)("with %s", (backendName) => {
   beforeEach(() => scene.start(backendName));
 
   describe.each(familiesOf(backendName))("over %s", (family) => {

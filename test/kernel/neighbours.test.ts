@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type BackendName, backendNames } from "./backends.ts";
+import { type BackendName, triedBackends } from "./backends.ts";
 import { clients, dualStack, families, familiesOf, type FamilyName, ipOf, magicIps, Scene } from "./scene.ts";
 import { bridgeIps, nodeIps, outsideIps } from "./topology.ts";
 
@@ -66,7 +66,7 @@ const everybody = (answer: string) =>
     clients.flatMap((client) => transports.map((transport) => [`${client} ${transport}`, answer])),
   );
 
-describe.each(backendNames)("with %s", (backendName) => {
+describe.each(triedBackends)("with %s", (backendName) => {
   beforeEach(() => scene.start(backendName));
 
   describe.each(tools)("beside rules of %s", (tool) => {
@@ -131,7 +131,7 @@ describe.each(tools)("with nftables, beside rules of %s", (tool) => {
   });
 });
 
-describe.each(backendNames)("on a node set up in another way, with %s", (backendName: BackendName) => {
+describe.each(triedBackends)("on a node set up in another way, with %s", (backendName: BackendName) => {
   /** Whom the target sees when each client calls it. */
   async function seenClients(family: FamilyName): Promise<Record<string, string | undefined>> {
     const seen = clients.map(async (client): Promise<[string, string | undefined]> => {

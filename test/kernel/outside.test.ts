@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { backendNames } from "./backends.ts";
+import { triedBackends } from "./backends.ts";
 import { clients, dualStack, familiesOf, type FamilyName, ipOf, magicIps, Scene } from "./scene.ts";
 import { outsideIps } from "./topology.ts";
 
@@ -28,7 +28,7 @@ async function dropped(family: FamilyName): Promise<number> {
   return counts.reduce((sum, { outside }) => sum + outside.packets, 0);
 }
 
-describe.each(backendNames)("with %s", (backendName) => {
+describe.each(triedBackends)("with %s", (backendName) => {
   beforeEach(async () => {
     await scene.start(backendName);
     await Promise.all([scene.node.sightings("old"), scene.node.sightings("young")]);

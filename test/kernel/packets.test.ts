@@ -8,7 +8,7 @@ import { Conntrack } from "../../agent/netfilter/conntrack.ts";
 import type { Pod } from "../../agent/kubernetes/pod.ts";
 import { address, config, pod } from "../agent/state.ts";
 import type { Command } from "../../agent/netfilter/command.ts";
-import { backendNames, makeBackend } from "./backends.ts";
+import { triedBackends, makeBackend } from "./backends.ts";
 import { clients, dualStack, families, familiesOf, ipOf, magicIps, Scene } from "./scene.ts";
 
 const transports = ["tcp", "udp"] as const;
@@ -57,7 +57,7 @@ async function endFlows(pods: Pod[]): Promise<void> {
   for (const kind of flowKinds) await flows.pass(kind, flowTable({ states: [state] }));
 }
 
-describe.each(backendNames)("with %s", (backendName) => {
+describe.each(triedBackends)("with %s", (backendName) => {
   const tried = familiesOf(backendName);
   beforeEach(() => scene.start(backendName));
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { backendNames } from "./backends.ts";
+import { triedBackends } from "./backends.ts";
 import type { Answer } from "./caller.ts";
 import { clients, dualStack, familiesOf, type FamilyName, magicIps, Scene } from "./scene.ts";
 import { nodeIps } from "./topology.ts";
@@ -54,7 +54,7 @@ const refusal = ({ error, milliseconds }: Answer) => {
     : `${error} after ${milliseconds} ms`;
 };
 
-describe.each(backendNames)("without a target, with %s", (backendName) => {
+describe.each(triedBackends)("without a target, with %s", (backendName) => {
   beforeEach(() => scene.start(backendName));
 
   const withoutTarget = (whenNoTarget: string, of: Record<FamilyName, string> = magicIps) =>
