@@ -31,7 +31,7 @@ export default defineConfig({
     maxWorkers: 4,
     sequence: { sequencer: LongestFirst },
     // Real kernels, clusters and engines: the bound only ends what hangs.
-    testTimeout: 60_000,
+    testTimeout: 180_000,
     // On a new machine a hook builds Kubernetes and Pulumi.
     hookTimeout: 60 * 60_000,
     reporters: ["default", `${root}test/support/closing.ts`],

@@ -12,9 +12,9 @@ const LARGEST = 200_000;
 /** Everything that may be in the package. */
 const WANTED = [
   /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|PulumiPlugin\.yaml|tsconfig\.json|index\.ts)$/,
-  /^component\/(README\.md|(spec\/)?\w+\.ts)$/,
+  /^component\/(README\.md|(address\/)?\w+\.ts)$/,
   /^component\/chart\/(?!ci\/)/,
-  /^dist\/(index|component\/(spec\/)?\w+)\.(js|d\.ts)$/,
+  /^dist\/(index|component\/(address\/)?\w+)\.(js|d\.ts)$/,
 ];
 
 let packed: Packed;
