@@ -175,6 +175,8 @@ describe("a stack on a real API server", () => {
     expect((await stack.preview()).diagnostics).toBe("");
   });
 
+  /** The component's name. */
+  let installed = "dd-agent";
   const long = isLong ? it : () => {};
   // Its short form is continuity/renamed, with the agents alone.
   long(
@@ -182,6 +184,7 @@ describe("a stack on a real API server", () => {
     async () => {
       program = () => install({ agent: { namespace: "there" } }, "renamed");
       const { diagnostics } = await collectGarbage(["there", "default"], stack.up());
+      installed = "renamed";
       expect(diagnostics).toBe(waiting("renamed", ["there", "dd-agent"]));
       expect((await daemonSet("there", "renamed")).metadata.annotations).toMatchObject({
         "pulumi.com/skipAwait": "true",
@@ -231,7 +234,7 @@ describe("a stack on a real API server", () => {
         ? { props: { ...props, metadata: { ...props.metadata, labels: { team: "a" } } }, opts }
         : undefined;
     program = () => {
-      install(both, "renamed");
+      install(both, installed);
       const provider = new Provider("mine", {});
       const agent = { namespace: "own", createNamespace: true };
       const args = { ipAddress: "169.254.210.211", skipAwait: true, agent };
