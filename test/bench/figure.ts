@@ -1,3 +1,5 @@
+import { execFileSync } from "node:child_process";
+import { cpus, release, totalmem } from "node:os";
 import { table } from "../demo/table.ts";
 
 /** One measured value, as it is printed; without an aim it is there for its own sake. */
@@ -42,8 +44,20 @@ export function percentile(values: number[], share: number): number {
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
 }
 
+/** All figures, with what they were measured on; `verdict` is absent where there is no aim. */
+export function figuresJson(figures: Figure[]): string {
+  const [cpu] = cpus();
+  const machine = { cpu: cpu?.model, cores: cpus().length, gibibytes: Math.round(totalmem() / 2 ** 30) };
+  const commit = execFileSync("git", ["describe", "--always", "--dirty"], { encoding: "utf8" }).trim();
+  const rows = figures.map(({ ok, ...figure }) => ({
+    ...figure,
+    ...(ok !== undefined && { verdict: ok ? "met" : "missed" }),
+  }));
+  return `${JSON.stringify({ date: new Date().toISOString(), commit, kernel: release(), machine, figures: rows }, undefined, 2)}\n`;
+}
+
 export function figureTable(figures: Figure[]): string {
-  const verdict = ({ ok }: Figure) => (ok === undefined ? "" : ok ? "ok" : "missed");
+  const verdict = ({ ok }: Figure) => (ok === undefined ? "" : ok ? "met" : "missed");
   const rows = figures.map((figure) => [
     figure.name,
     figure.measured,

@@ -37,7 +37,7 @@ interface Play {
 /** A kind of trouble; it is over, and explains no failure any more, when its promise is settled. */
 type Trouble = (play: Play) => Promise<void>;
 
-const troubles: Record<string, Trouble> = {
+export const troubles: Record<string, Trouble> = {
   churn: async ({ stage, random, ips }) => {
     const ready = random() < 0.5;
     const pod = `pod-${Math.floor(random() * ips.length)}`;
@@ -101,8 +101,10 @@ export async function chaos(stage: Stage, seconds: number, seed: number): Promis
   };
   await stage.node.sightings("stranger");
   const calls = stage.node.callAll("client", "udp", magicIp, 80, 10);
-  for (const ends = performance.now() + seconds * 1_000; performance.now() < ends;) {
-    for (let turn = 0; turn < 5; turn++) await make(play, report);
+  const deck = dealer(random);
+  const isIncomplete = () => Object.keys(report.troubles).length < Object.keys(troubles).length;
+  for (const ends = performance.now() + seconds * 1_000; performance.now() < ends || isIncomplete();) {
+    for (let turn = 0; turn < 5; turn++) await make(deck(), play, report);
     report.last = await calm(play);
     report.unexplained.push(...(await failuresInCalm(stage)));
   }
@@ -112,9 +114,17 @@ export async function chaos(stage: Stage, seconds: number, seed: number): Promis
   return report;
 }
 
-async function make(play: Play, report: ChaosReport): Promise<void> {
-  const names = Object.keys(troubles);
-  const name = names[Math.floor(play.random() * names.length)] ?? "";
+/** Names a kind of trouble each time: all of them in random order, then all of them anew. */
+function dealer(random: () => number): () => string {
+  let left: string[] = [];
+  return () => {
+    if (left.length === 0) left = Object.keys(troubles);
+    const [name = ""] = left.splice(Math.floor(random() * left.length), 1);
+    return name;
+  };
+}
+
+async function make(name: string, play: Play, report: ChaosReport): Promise<void> {
   report.troubles[name] = (report.troubles[name] ?? 0) + 1;
   await troubles[name]?.(play);
   await delay(play.random() * 200);
