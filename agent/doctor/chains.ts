@@ -1,7 +1,7 @@
 import { type Chains, targetsOf } from "./untracked.ts";
 import type { Reader } from "./reader.ts";
 
-/** Where the kernel enters the rules of others. */
+/** A chain of another program in which the kernel enters its rules. */
 export interface BaseChain {
   family: string;
   table: string;
@@ -12,7 +12,7 @@ export interface BaseChain {
   policy: string;
 }
 
-/** What the names of all chains on the node tell. Every list is bounded, whatever others have. */
+/** What the names of all chains on the node show. Every list is bounded, however many chains there are. */
 export interface ForeignChains {
   base: BaseChain[];
   /** Chains that are looked for by their names, as `ip nat KUBE-SERVICES`. */
@@ -23,10 +23,10 @@ export interface ForeignChains {
   unread: boolean;
 }
 
-/** Names that the doctor asks for or that tell whose a table is. A firewall has few such chains. */
+/** Names that the doctor asks for, or that show which program a table belongs to. A firewall has few such chains. */
 const knownNames = /^(KUBE-(EXTERNAL-)?SERVICES|CILIUM_(POST_nat|FORWARD)|ufw6?-.*|DOCKER.*)$/;
 
-/** Base chains and known names that are kept; a node has some dozens. */
+/** Base chains and known names that are kept at most; a node has some dozens. */
 const most = 1_000;
 
 /** nft's tables of a magic IP, this installation's and others'. */
@@ -70,13 +70,13 @@ export function chainCollector(): { chains: ForeignChains; take: (line: string) 
   return { chains, take };
 }
 
-/** Chains of a table up to which it is listed as a whole; most tables of firewalls have fewer. */
+/** Chains up to which a table is listed as a whole; most tables of firewalls have fewer. */
 const wholeTable = 100;
 
-/** Chains of a larger table that are listed, one by one: those that its base chains lead to. */
+/** Chains of a larger table that are listed at most, one by one: those that its base chains lead to. */
 const mostListed = 50;
 
-/** The rules of a table as far as they can be reached from these chains. */
+/** The rules of a table that can be reached from these chains. */
 export async function readRules(
   reader: Reader,
   { sizes }: ForeignChains,

@@ -13,17 +13,17 @@ import {
 import { takenFindings } from "./taken.ts";
 import { conntrackFindings, nftFindings } from "./tools.ts";
 
-/** One question to the node. */
+/** One check of the node. */
 interface Check {
   code: string;
-  /** What holds when it finds nothing. */
+  /** What holds if there are no findings. */
   fine: string;
-  /** It judges others' rules, which may be unreadable. */
+  /** It judges other programs' rules, which may be unreadable. */
   ofRules?: true;
   findings(scope: Scope, survey: Survey): Finding[];
 }
 
-/** In the order in which they are told. */
+/** In the order of the report. */
 export const checks: Check[] = [
   { code: "NFT", fine: "nft puts the rules into this kernel", findings: nftFindings },
   { code: "CONNTRACK", fine: "conntrack can end stale flows", findings: conntrackFindings },

@@ -6,11 +6,11 @@ import type { Reader } from "./reader.ts";
 /** One family's tables, by the tool that shows them. */
 interface Tables {
   family: "ipv4" | "ipv6";
-  /** The rules of a chain with their counters; undefined: it is not there. */
+  /** The rules of a chain with their counters; undefined: there is no such chain. */
   list(table: "nat" | "filter", chain: string): Promise<string | undefined>;
 }
 
-/** What of Cilium can be told by its rules, with nft and with iptables-legacy. */
+/** What Cilium's rules show, read with nft and with iptables-legacy. */
 export async function readCilium(
   reader: Reader,
   read: Read,
@@ -38,7 +38,7 @@ function nftTables(reader: Reader, { known }: ForeignChains): Tables[] {
     family: family === "ip" ? "ipv4" : "ipv6",
     list: async (table, chain) => {
       if (!known.has(`${family} ${table} ${chain}`)) return undefined;
-      // kube-proxy's chain only has to be there.
+      // Of kube-proxy's chain only the existence matters.
       if (chain === "KUBE-SERVICES") return "";
       return reader.lines(`Cilium's chain ${chain}`, "nft", [
         "--numeric",
@@ -78,7 +78,7 @@ function masquerades(rules: string): boolean {
   return /^.*(ct status (dnat|0x0*20)\b.* snat to |--ctstate DNAT .*-j SNAT )/m.test(rules);
 }
 
-/** `-i lxc+`, its rule for what pods send, has counted something. */
+/** Whether Cilium's rule for what pods send, `-i lxc+`, has counted packets. */
 function forwards(rules: string): boolean {
   return /^.*(iifname "lxc\*".* counter packets [1-9]|-i lxc\+ .*-c [1-9])/m.test(rules);
 }

@@ -1,19 +1,19 @@
 import { cidrContains, parseCidr } from "../../component/address/cidr.ts";
 import { parseIp } from "../../component/address/ip.ts";
 
-/** A magic IP and the ports of it that clients dial; none: all of them. */
+/** A magic IP and its ports that clients dial; an empty list means all ports. */
 export interface Dialed {
   ipAddress: string;
   ports: { protocol: string; port: number; endPort: number }[];
 }
 
-/** What a rule asks of a packet before it does anything with it. */
+/** A condition of a rule on the packet. */
 export type Condition =
   | Addresses
   | PortRanges
   | Interfaces
   | { kind: "family"; family: "ipv4" | "ipv6" }
-  /** What a rule before let go: not all of these hold. */
+  /** The packet did not meet the conditions of an earlier rule: not all of these hold. */
   | { kind: "unless"; conditions: Condition[] }
   | { kind: "mark" }
   | { kind: "unknown" };
@@ -38,17 +38,17 @@ interface Interfaces {
   negated: boolean;
 }
 
-/** Whether it holds for all that is sent to a magic IP, for some of it, or for none. */
+/** Whether conditions hold for all packets to a magic IP, for some of them, or for none. */
 export type Extent = "all" | "some" | "none";
 
-/** How much of what is sent to the magic IP meets all conditions. `uplinks`: no client comes in by them. */
+/** Which part of the packets to the magic IP meets all conditions. `uplinks`: no client comes in by them. */
 export function extentOf(conditions: Condition[], dialed: Dialed, uplinks: string[] = []): Extent {
   const extents = conditions.map((condition) => extent(condition, dialed, uplinks));
   if (extents.includes("none") || areOfServer(conditions)) return "none";
   return extents.every((one) => one === "all") ? "all" : "some";
 }
 
-/** Whether everything that is asked for was understood. */
+/** Whether all conditions were understood. */
 export function areCertain(conditions: Condition[]): boolean {
   return conditions.every((condition) => {
     if (condition.kind === "unless") return areCertain(condition.conditions);
@@ -81,13 +81,13 @@ function extent(condition: Condition, dialed: Dialed, uplinks: string[]): Extent
 
 const opposite: Record<Extent, Extent> = { all: "none", some: "some", none: "all" };
 
-/** Whether they ask for what one server answers: from one address and one port, as NodeLocal DNSCache's rules do. */
+/** Whether they match only one server's answers: from one address and one port, as NodeLocal DNSCache's rules do. */
 function areOfServer(conditions: Condition[]): boolean {
   const ofOnePort = (one: Condition) => one.kind === "sourcePorts" && !one.negated && one.ranges.length === 1;
   return conditions.some(ofOnePort) && conditions.some(isSingleSource);
 }
 
-/** Whether a rule that asks for this names the magic IP, or a range with it. */
+/** Whether the condition names the magic IP, or a range that contains it. */
 export function names(condition: Condition, { ipAddress }: Dialed): boolean {
   if (condition.kind !== "destination" || condition.negated) return false;
   return condition.ranges.some((range) => inRange(ipAddress, range));
@@ -102,7 +102,7 @@ function isSingleSource(condition: Condition): boolean {
   return parseIp((condition.ranges[0] ?? "").replace(/\/(32|128)$/, "")) !== undefined;
 }
 
-/** The node's own link-local addresses (NodeLocal DNSCache has one) and loopback: what has them is no client. */
+/** The node's own link-local addresses (NodeLocal DNSCache has one) and loopback: no client sends from them. */
 const ofServices = ["169.254.0.0/16", "127.0.0.0/8", "::1/128"].flatMap((range) => parseCidr(range) ?? []);
 
 function extentOfSource({ ranges, negated }: Addresses): Extent {
@@ -155,14 +155,14 @@ function inRange(ipAddress: string, range: string): boolean {
   return from.value <= ip.value && ip.value <= to.value;
 }
 
-/** nft without iptables' plugins may show their target CT by its name alone, which may be NOTRACK. */
+/** nft without iptables' plugins may show their target CT by its name only; it may be NOTRACK. */
 export const opaqueTarget = /\bxt target "?CT"?/;
 
 const value = /(!= )?(\{[^}]*\}|"[^"]*"|(?!vmap\b|map\b|\.|&|\{)\S+)/.source;
 const verdicts =
   / (notrack|accept|drop|return|continue|reject( with .*)?|(redirect|dnat|tproxy)( .*)?|(jump|goto) \S+|xt target \S+) /g;
 
-/** What a rule asks for, as nft prints it. What is not understood here counts as asked for. */
+/** The conditions of a rule as nft prints it. What is not understood here counts as an unknown condition. */
 export function conditionsOf(rule: string): Condition[] {
   const conditions: Condition[] = opaqueTarget.test(rule) ? [{ kind: "unknown" }] : [];
   let rest = ` ${bare(rule)} `;
@@ -218,7 +218,7 @@ function portRange(text: string): [number, number] {
   return [Number(first), Number(last)];
 }
 
-/** A rule without what neither asks for something nor does something. */
+/** A rule without the parts that are neither a condition nor an action. */
 export function bare(rule: string): string {
   return rule
     .replace(/ comment "[^"]*"/, "")

@@ -2,17 +2,17 @@ import type { Cilium, Scope, Survey } from "./scope.ts";
 import type { Finding } from "../finding.ts";
 import { ofFamily } from "./switches.ts";
 
-/** Data planes that pass netfilter by. */
+/** Data planes that bypass netfilter. */
 export function dataPlaneFindings(scope: Scope, survey: Survey): Finding[] {
   return [...ciliumFindings(scope, survey), ...calicoFindings(survey), ...openVswitchFindings(survey)];
 }
 
-/** `serves`: as it was measured; `likely`: as far as the node tells, the way that was measured with masquerade. */
+/** `serves`: as measured; `likely`: the node looks like one that served with masquerade when it was measured. */
 type Verdict = "serves" | "likely" | "passes by";
 
 /**
- * Measured with Cilium 1.18.6, calls of TCP and UDP from pods: without the replacement all are answered; with it and eBPF host
- * routing none reaches a rule; with it and legacy host routing answers go past netfilter unless calls are masqueraded.
+ * Measured with Cilium 1.18.6, calls of TCP and UDP from pods: without the replacement all are answered; with it and
+ * eBPF host routing none reaches a rule; with it and legacy host routing answers bypass netfilter unless masqueraded.
  */
 function verdict(cilium: Cilium, family: "ipv4" | "ipv6", masquerade: Scope["masquerade"]): Verdict {
   const { replacesKubeProxy, masquerades, forwards } = cilium;
@@ -86,7 +86,7 @@ function calicoFindings({ interfaces }: Survey): Finding[] {
   ];
 }
 
-/** Data planes in Open vSwitch, which sends to the host what is not for pods, or not: none of them was tried. */
+/** Data planes in Open vSwitch, which may or may not send packets that are not for pods to the host. None was tried. */
 const switches: [RegExp, name: string, doubt: string][] = [
   [
     /^ovn-k8s-mp\d+$/,

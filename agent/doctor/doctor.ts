@@ -3,7 +3,7 @@ import type { Config } from "../config/config.ts";
 import type { Finding } from "../finding.ts";
 import type { Scope, Survey } from "./scope.ts";
 
-/** The address of all our examples stands for those that nobody told us. */
+/** The address of our examples, for which the node is judged without a configuration. */
 const example: Scope = {
   dialed: [{ ipAddress: "169.254.210.210", ports: [] }],
   needs: { ipv4: true, ipv6: false },
@@ -52,7 +52,7 @@ function verdict(found: Finding[], ips: string): string {
   return `this node can serve ${ips}`;
 }
 
-/** What of a configuration the node is judged for. */
+/** The part of a configuration for which the node is judged. */
 export function scopeOf(config: Config | undefined): Scope {
   if (config === undefined) return example;
   const dialed = config.addresses.flatMap(({ ipAddresses, ports }) =>

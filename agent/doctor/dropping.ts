@@ -1,17 +1,17 @@
 import { bare, opaqueTarget } from "./conditions.ts";
 import type { Chains } from "./untracked.ts";
 
-/** A chain of others that drops what is forwarded unless a rule of it says otherwise. */
+/** A chain of another program that drops forwarded packets unless one of its rules accepts them. */
 export interface DroppingChain {
   tool: "nft" | "iptables" | "iptables-legacy";
   family: "ip" | "ip6" | "inet";
   table: string;
   chain: string;
-  /** Whose it is, where names tell. */
+  /** The program it belongs to, where names show it. */
   owner: string | undefined;
-  /** What drops: the chain's policy, or the rule that all come to which none before accepts. */
+  /** What drops: the chain's policy, or the rule that gets all packets that none before accepts. */
   by: string;
-  /** What was sent to these addresses is accepted before. */
+  /** Packets that were sent to these addresses are accepted before. */
   accepted: string[];
 }
 
@@ -26,7 +26,7 @@ export function droppedBy(
   return verdict === undefined || verdict === "accept" ? undefined : { by: verdict, accepted };
 }
 
-/** `accept`, the rule that drops, or undefined where the chain ends. Only jumps that ask for nothing are followed. */
+/** `accept`, the rule that drops, or undefined where the chain ends. Only jumps without conditions are followed. */
 function follow(name: string, chains: Chains, accepted: string[], depth: number): string | undefined {
   for (const rule of chains.get(name) ?? []) {
     const text = bare(rule);
@@ -44,7 +44,7 @@ function follow(name: string, chains: Chains, accepted: string[], depth: number)
   return undefined;
 }
 
-/** The addresses that a rule accepts packets to, by what was sent to first. */
+/** The addresses to which a rule accepts packets, by the destination before the translation. */
 function acceptedBy(rule: string): string[] {
   const [, list = ""] = /^ct original (?:ip6? )?daddr (\{[^}]*\}|\S+) accept$/.exec(rule) ?? [];
   return list
@@ -54,7 +54,7 @@ function acceptedBy(rule: string): string[] {
     .filter(Boolean);
 }
 
-/** Whose firewall it is, by the names that it gives its chains. */
+/** The firewall that a chain belongs to, by the names of its table and chains. */
 export function ownerOf(table: string, chains: string[]): string | undefined {
   if (table === "firewalld") return "firewalld";
   const owners: [RegExp, string][] = [

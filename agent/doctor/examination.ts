@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import type { Finding } from "../finding.ts";
 import type { Status } from "../status/status.ts";
 
-/** What a look at the node works with and tells. */
+/** What an examination works with, and what it reports to. */
 export interface ExaminationParts {
   examine(): Promise<Finding[]>;
   status: Status;
@@ -11,29 +11,29 @@ export interface ExaminationParts {
   now?: () => number;
 }
 
-/** A look takes at most one in so many parts of the time: others' rules decide how long it takes. */
+/** A look takes at most a twentieth of the time, because other programs' rules decide how long it takes. */
 const share = 20;
 
 /** The same while the node is unfit: a node that starts is unfit until its network is there, and pods wait for it. */
 const unfitShare = 10;
 
-/** The look at what on the node would make traffic fail although the rules are right, at the start and now and then. */
+/** Looks for what on the node would make traffic fail although the rules are right, at the start and repeatedly. */
 export class Examination {
   #told = new Set<string>();
-  /** Before then nothing is looked at again. */
+  /** No look begins before this time. */
   #rest = 0;
-  /** When another look may find that what keeps the addresses from working is gone; undefined: nothing does. */
+  /** When to look again at an unfit node; undefined: it was fit. */
   #again: number | undefined;
 
   constructor(readonly parts: ExaminationParts) {}
 
-  /** Whether the node was unfit, and should be looked at again soon. */
+  /** Whether the node was unfit, and another look is due. */
   get isDue(): boolean {
     const { now = () => performance.now() } = this.parts;
     return this.#again !== undefined && now() >= this.#again;
   }
 
-  /** Whether the node could be looked at. What keeps the addresses from working is looked at again without a rest. */
+  /** Returns whether the node could be looked at. An unfit node is looked at each time, without a rest. */
   async run(): Promise<boolean> {
     const { examine, status, log, now = () => performance.now() } = this.parts;
     const started = now();

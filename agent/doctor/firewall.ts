@@ -5,7 +5,7 @@ import { uplinks } from "../desired/node.ts";
 import { ofFamily } from "./switches.ts";
 import { type EarlyRule, type Effect, type Meeting, meeting } from "./untracked.ts";
 
-/** Chains that drop what is forwarded. */
+/** Chains that drop forwarded packets. */
 export function policyFindings(scope: Scope, { dropping }: Survey): Finding[] {
   return dropping.flatMap((chain) => {
     const ips = ofFamily(scope, chain.family).filter((ip) => !chain.accepted.includes(ip));
@@ -54,7 +54,7 @@ export function untrackedFindings(scope: Scope, survey: Survey): Finding[] {
 export function interceptingFindings(scope: Scope, survey: Survey): Finding[] {
   const found = [...early(scope, survey, "drop"), ...early(scope, survey, "divert")];
   return found.flatMap(({ rule, ips, all, certain, named }) => {
-    // What asks for anything else than the destination says nothing of magic IPs: firewalls are full of it.
+    // A rule that asks for more than the destination must name the magic IP: firewalls are full of other ones.
     if (!all && !named) return [];
     const what = rule.effect === "drop" ? "drops" : "leads elsewhere";
     return [
@@ -74,7 +74,7 @@ interface Met extends Omit<Meeting, "extent"> {
   all: boolean;
 }
 
-/** The rules with this effect that meet what is sent to a magic IP, each with the worst of it. */
+/** The rules with this effect that meet packets to a magic IP, each with its worst case. */
 function early({ dialed }: Scope, { early: rules, routes }: Survey, effect: Effect): Met[] {
   const outside = uplinks(routes);
   return rules

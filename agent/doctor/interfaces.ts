@@ -5,7 +5,7 @@ import type { Read } from "../netfilter/node.ts";
 /** Interfaces that are looked at: a node has 110 to 250 pods. */
 const most = 500;
 
-/** Those interfaces of pods that forward no IPv4: they have a route, and are neither loopback nor an uplink. */
+/** Pods' interfaces that forward no IPv4: those with a route that are neither loopback nor an uplink are asked. */
 export async function readForwarding(read: Read, routes: Route[]): Promise<string[]> {
   const outside = new Set(["lo", ...uplinks(routes)]);
   const ofIpv4 = routes.filter(({ block, kind }) => block.family === "ipv4" && kind === "unicast");
@@ -15,7 +15,7 @@ export async function readForwarding(read: Read, routes: Route[]): Promise<strin
   return inside.filter((_, index) => states[index] !== undefined && !isOn(states[index]));
 }
 
-/** The ports of each bridge that give nothing back to where it came from; /sys is that of the network namespace it was mounted in. */
+/** The ports of each bridge with the hairpin mode off; /sys shows the network namespace in which it was mounted. */
 export async function readHairpin(read: Read, interfaces: string[]): Promise<Survey["hairpinOff"]> {
   const ports = interfaces.slice(0, most);
   const modes = await eachOf(ports, (name) => read(`/sys/class/net/${name}/brport/hairpin_mode`));
@@ -31,7 +31,7 @@ export async function readHairpin(read: Read, interfaces: string[]): Promise<Sur
   }));
 }
 
-/** One after the other: the kernel's files are quick, and reads at once would take a thread each. */
+/** One after the other: the kernel's files are quick, and parallel reads would take a thread each. */
 async function eachOf<T>(names: string[], look: (name: string) => Promise<T>): Promise<T[]> {
   const found: T[] = [];
   for (const name of names) found.push(await look(name));

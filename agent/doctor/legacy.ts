@@ -5,12 +5,12 @@ import type { Read } from "../netfilter/node.ts";
 import type { Reader } from "./reader.ts";
 import { namesOneOf, servicesOfRules } from "./services.ts";
 
-/** Where iptables' tables stand among nft's chains (linux/netfilter_ipv4.h). */
+/** The priorities of iptables' tables among nft's chains (linux/netfilter_ipv4.h). */
 const priorities = { raw: -300, mangle: -150 };
 
 /**
- * Rules of iptables-legacy, which nft does not show. It is only asked about the tables that the kernel has already:
- * asking for another would make it (/proc/net/ip_tables_names is what Felix looks at too).
+ * Rules of iptables-legacy, which nft does not show. It is asked only about tables that the kernel has already, because
+ * asking for another one would create it (Felix, too, looks at /proc/net/ip_tables_names).
  */
 export async function readLegacy(
   reader: Reader,
@@ -42,7 +42,7 @@ export async function readLegacy(
   };
 }
 
-/** The same as of nft, from `iptables-legacy --list-rules`. */
+/** The same as `earlyRules` for nft, from `iptables-legacy --list-rules`. */
 export function earlyLegacyRules(
   family: string,
   tool: string,
@@ -77,7 +77,7 @@ function parseListing(listing: string): { chains: Chains; policies: Map<string, 
   return { chains, policies };
 }
 
-/** A rule of iptables in the words of nft, as far as it matters here. */
+/** A rule of iptables in nft's notation, as far as the doctor needs it. */
 function translated(rule: string): string {
   const list = (ports: string) => `{ ${ports.replaceAll(":", "-").replaceAll(",", ", ")} }`;
   const not = (text: string | undefined) => (text ? "!= " : "");

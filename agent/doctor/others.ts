@@ -8,21 +8,21 @@ import type { Read } from "../netfilter/node.ts";
 import type { Reader } from "./reader.ts";
 import { readServices } from "./services.ts";
 
-/** What of others' rules decides on packets to a magic IP. */
+/** What in other programs' rules decides about packets to a magic IP. */
 export type OthersRules = Pick<Survey, "dropping" | "early" | "services" | "cilium">;
 
 /** What is asked for. */
 export interface Question {
   ipAddresses: string[];
   interfaces: string[];
-  /** The priority of the chain that translates the magic IPs: a nat chain before it takes them first. */
+  /** The priority of the chain that translates the magic IPs: a nat chain before it gets their packets first. */
   priority: number;
 }
 
 /**
- * Reads what matters of others' rules. Only the names of all chains are asked for, and then the few chains and maps that
- * can matter: a ruleset of kube-proxy may have megabytes, and nft 1.0.6 crashes on some tables of newer tools
- * (kubernetes/kubernetes#136786), which is then told of that table alone. The reader bounds memory and time.
+ * Reads the parts of other programs' rules that matter: the names of all chains, then the few chains and maps that can
+ * matter. A ruleset of kube-proxy may have megabytes, and nft 1.0.6 crashes on some tables of newer tools
+ * (kubernetes/kubernetes#136786); then only that table is reported. The reader bounds memory and time.
  */
 export async function readOthersRules(reader: Reader, read: Read, question: Question): Promise<OthersRules> {
   const chains = await readChains(reader);
@@ -38,7 +38,7 @@ export async function readOthersRules(reader: Reader, read: Read, question: Ques
   };
 }
 
-/** Each table is listed once, and only where the kernel enters it at a place that matters. */
+/** Lists each table once, and only if one of its base chains has a hook and a priority that matter. */
 async function readTables(
   reader: Reader,
   chains: ForeignChains,

@@ -5,7 +5,7 @@ import { type Command, command as onThisNode } from "../netfilter/command.ts";
 import { type Read, readText } from "../netfilter/node.ts";
 import { surveyNode } from "./survey.ts";
 
-/** What of this node keeps traffic from a configuration's targets, which are these pods, the worst first. Changes nothing. */
+/** What on this node keeps traffic from a configuration's targets (`podIps`), the worst first. Changes nothing. */
 export async function preflight(
   config: Config,
   command: Command = onThisNode,
@@ -15,7 +15,7 @@ export async function preflight(
   return findings(config, await surveyNode(command, read, scopeOf(config), podIps));
 }
 
-/** The same for people; without a configuration the node is judged for 169.254.210.210. Not ok: traffic would fail. */
+/** The same as text; without a configuration for 169.254.210.210. `ok` is false if traffic would fail. */
 export async function doctor(
   config: Config | undefined,
   command: Command = onThisNode,

@@ -13,7 +13,7 @@ chain of-nat { type nat hook prerouting priority -110; dnat ip to ip daddr . met
   "conntrack's original address (nft_ct)": `chain of-original { type filter hook forward priority -10; ct direction original ct original ip daddr 192.0.2.1 counter; }`,
 };
 
-/** Whether nft takes rules such as ours: they are checked by this kernel and not installed. */
+/** Whether nft accepts rules such as ours: this kernel checks them and does not install them. */
 export async function probeNft(command: Command): Promise<ToolState> {
   const whole = await probe(command, "nft", ["--check", "--file", "-"], table(Object.values(parts)));
   if (whole.works || whole.fault !== "FAILED") return whole;
@@ -22,11 +22,11 @@ export async function probeNft(command: Command): Promise<ToolState> {
     const { works } = await probe(command, "nft", ["--check", "--file", "-"], table([text]));
     if (!works) lacking.push(name);
   }
-  // Where every part fails, something else is wrong than one of them.
+  // Where every part fails, the cause is none of them.
   return lacking.length === Object.keys(parts).length ? whole : { ...whole, lacking };
 }
 
-/** Whether connection tracking answers our program, which then also may end flows: both need NET_ADMIN. */
+/** Whether connection tracking answers our program. If so, it can delete entries, too: both need NET_ADMIN. */
 export async function probeConntrack(command: Command): Promise<ToolState> {
   return probe(
     async (file, args, input) => {
@@ -67,7 +67,7 @@ async function probe(command: Command, file: string, args: string[], input?: str
   }
 }
 
-/** The name is unlike any instance's, which has no underscore. */
+/** No instance's table has this name, because instances have no underscore. */
 function table(chains: string[]): string {
   return `table inet magic_ip_probe {\n${chains.join("\n")}\n}\n`;
 }

@@ -18,7 +18,7 @@ type Families = Survey["bridgeNetfilter"];
 /** How many pods or interfaces a finding names. */
 const named = 3;
 
-/** What of the node's links and routes keeps packets from the pods that serve, or lets in who is outside. */
+/** What in the node's links and routes keeps packets from the pods that serve, or lets packets from outside in. */
 export function reachFindings(scope: Scope, { network, bridgeNetfilter }: Survey): Finding[] {
   if (network === undefined) return [unreadable];
   const used = (pod: string) =>
@@ -82,9 +82,9 @@ function behindUplink({ outsideGuard }: Scope, network: Network, pods: PodRoute[
 }
 
 /**
- * The bridge plugin's `vlan`: the gateway is a veth whose other end is a port of the bridge. With br_netfilter the kernel
- * translates while the packet is on the bridge itself, from which it does not find the gateway; without it the target's
- * answer to a neighbour goes straight back, unless the client is masqueraded.
+ * The bridge plugin's `vlan`: the gateway is a veth whose other end is a port of the bridge. With br_netfilter the
+ * kernel translates while the packet is on the bridge, from where it does not find the gateway. Without br_netfilter
+ * the target's answer to a neighbour goes straight back, unless the client is masqueraded.
  */
 function behindPort({ masquerade }: Scope, { links }: Network, pods: PodRoute[], on: Families): Finding[] {
   const works = (pod: string) => !on[pod.includes(":") ? "ipv6" : "ipv4"] && masquerade === "always";
@@ -106,7 +106,7 @@ function behindPort({ masquerade }: Scope, { links }: Network, pods: PodRoute[],
   ];
 }
 
-/** What a rule of the routing policy leads elsewhere fails for a Service's ClusterIP in the same way. */
+/** A rule of the routing policy that leads packets elsewhere breaks a Service's ClusterIP in the same way. */
 function diverted(diversions: Diversion[]): Finding[] {
   const [first] = diversions;
   if (first === undefined) return [];
@@ -150,7 +150,7 @@ function advertised(network: Network): Finding[] {
   }));
 }
 
-/** One pod that cannot be reached is the matter of those who dial it; where it is all of them, nothing works here. */
+/** Unreachable pods concern only the clients that dial them; if all pods are, no magic IP works on this node. */
 function severity(affected: unknown[], all: PodRoute[]): "fail" | "warn" {
   return affected.length === all.length ? "fail" : "warn";
 }
@@ -164,7 +164,7 @@ function list(names: string[]): string {
   return `${names.slice(0, named).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }
 
-/** The IPs of pods that can serve now: a pod that ends may be without its route already. */
+/** The IPs of pods that can serve now: a terminating pod may have lost its route already. */
 export function servingIps(pods: Pod[], here: string): string[] {
   const serving = pods.filter(
     ({ ready, terminating, hostNetwork, nodeName }) =>

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Command, CommandError } from "../netfilter/command.ts";
 
-/** Milliseconds for a whole look at the node: after them what was not read yet is left out, and told. */
+/** Milliseconds from the start of a look at the node; what was not read by then is left out, and reported. */
 const budget = 5_000;
 
-/** Characters of one listing that are kept; the longest that was seen on a node is a tenth of it. */
+/** Characters up to which a listing is used; the longest that was seen on a node has a tenth of them. */
 const longest = 1_000_000;
 
 /** Runs tools and remembers which failed; what could not be read is empty. One for each look at the node. */
@@ -19,7 +19,7 @@ export class Reader {
     return Math.max(0, this.#end - performance.now());
   }
 
-  /** The lines of a listing, or those of them that matter: of most listings hardly any. */
+  /** The lines of a listing, or only those that matter: of most listings there are few. */
   async lines(
     what: string,
     file: string,
@@ -43,14 +43,14 @@ export class Reader {
     try {
       const late = delay(this.left, undefined, { signal: waiting.signal }).then(() => undefined);
       late.catch(() => {});
-      // What is late ends by its own deadline.
+      // A tool that is late ends by its own deadline.
       const text = this.left === 0 ? undefined : await Promise.race([this.#ask(file, args, keep), late]);
       if (text === undefined)
         this.unreadable.push(`${what}: the look at this node took longer than ${budget / 1000} s`);
       return text ?? "";
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
-      // Between two commands it may have been removed.
+      // The table or chain may have been removed between two commands.
       if (!/no such file or directory|no chain\/target\/match by that name/i.test(error.stderr))
         this.unreadable.push(`${what}: ${error.message}`);
       return "";

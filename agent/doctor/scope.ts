@@ -14,17 +14,17 @@ export interface Survey {
   forwarding: Families;
   /** Pods' interfaces that forward no IPv4 packets although the node does. */
   notForwarding: string[];
-  /** Ports of bridges that give nothing back to where it came from. */
+  /** Bridges' ports with the hairpin mode off: they send no packet back to where it came from. */
   hairpinOff: { bridge: string; ports: string[] }[];
-  /** Whether the kernel has the family, and nobody switched it off. */
+  /** Whether the kernel has IPv6, and it is not switched off. */
   ipv6: boolean;
   bridgeNetfilter: NodeFacts["bridgeNetfilter"];
   conntrackTable: { count: number; maximum: number } | undefined;
   interfaces: string[];
-  /** Undefined: it does not run here; `unknown`: its rules could not be read. */
+  /** Undefined: Cilium does not run here; `unknown`: its rules could not be read. */
   cilium: Cilium | "unknown" | undefined;
   routes: Route[];
-  /** The links, and where the pods that serve are; undefined: it could not be read. */
+  /** The links, and the routes to the pods that serve; undefined: they could not be read. */
   network: Network | undefined;
   /** The node's own IPv4 addresses; those of IPv6 are among the routes. */
   addresses: Route[];
@@ -33,7 +33,7 @@ export interface Survey {
   services: ServiceAddress[];
   /** The Service IP of the API server, as pods learn it; undefined: outside of a pod. */
   serviceHost?: string | undefined;
-  /** What others' rules could not be read, a sentence each; undefined: none of them were. */
+  /** Which rules of other programs could not be read, a sentence each; undefined: none of them were read. */
   unreadable: string[] | undefined;
 }
 
@@ -45,7 +45,7 @@ interface Families {
 /** A tool that works, or why it does not. */
 export type ToolState =
   | { works: true }
-  /** `lacking`: what of the kernel it asked for in vain. */
+  /** `lacking`: the parts that the kernel does not have. */
   | { works: false; fault: CommandFault; message: string; lacking?: string[] };
 
 /** The part of a configuration that matters here. */
@@ -59,16 +59,16 @@ export interface Scope {
   masquerade: Config["masquerade"];
 }
 
-/** What of Cilium can be told on the node. Read in its sources (1.18, 1.20), beside what was measured with 1.18.6. */
+/** What the node shows of Cilium, by its sources (1.18, 1.20) and by measurements with 1.18.6. */
 export interface Cilium {
-  /** Whether its kube-proxy replacement is on, as nothing else has rules for Services. */
+  /** Whether its kube-proxy replacement is on: no other program has rules for Services. */
   replacesKubeProxy: boolean;
   /**
-   * Families in which it masquerades with iptables. Then its host routing is the legacy one, through netfilter, and it gives
-   * what a rule translated cilium_host's address, so that the answer comes back through netfilter, too.
+   * Families in which it masquerades with iptables. Then it uses legacy host routing, through netfilter, and gives
+   * packets that a rule translated cilium_host's address, so that the answer passes netfilter, too.
    */
   masquerades: { ipv4: boolean; ipv6: boolean };
-  /** Whether the kernel forwarded pods' packets; with eBPF host routing Cilium's programs take them past it. */
+  /** Whether the kernel forwarded pods' packets; with eBPF host routing Cilium's programs bypass this. */
   forwards: boolean;
 }
 
@@ -78,8 +78,8 @@ export interface ServiceAddress {
   /** `namespace/name`, where kube-proxy's rules tell it. */
   service: string | undefined;
   /**
-   * Whether it may be an external IP: whoever may create a Service in any namespace can give it one
-   * (CVE-2020-8554), while a ClusterIP comes from the cluster's range.
+   * Whether it may be an external IP: a user who may create a Service in any namespace chooses it (CVE-2020-8554),
+   * while a ClusterIP comes from the cluster's range.
    */
   external: boolean;
 }

@@ -9,7 +9,7 @@ const serviceChains = [
   ["filter", "KUBE-EXTERNAL-SERVICES"],
 ] as const;
 
-/** Which of these addresses kube-proxy has rules for. Only lines with one of them are kept. */
+/** Those of the addresses for which kube-proxy has rules. Only lines with one of them are kept. */
 export async function readServices(
   reader: Reader,
   { sizes, known }: ForeignChains,
@@ -33,7 +33,7 @@ export async function readServices(
   return found;
 }
 
-/** Whether a line has one of the addresses; one that only begins like it is told apart later. */
+/** Whether a line contains one of the addresses; a longer address with the same start is sorted out later. */
 export function namesOneOf(ipAddresses: string[]): (line: string) => boolean {
   return (line) => ipAddresses.some((ipAddress) => line.includes(ipAddress));
 }

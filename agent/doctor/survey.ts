@@ -10,8 +10,8 @@ import { findIptables, probeConntrack, probeNft } from "./probe.ts";
 import { Reader } from "./reader.ts";
 
 /**
- * Looks at all of the node that decides on traffic to a magic IP. Changes nothing; what fails is part of the survey. It takes
- * at most the reader's time, whatever others have on the node.
+ * Reads everything on the node that decides about traffic to a magic IP. Changes nothing; what fails is part of the
+ * survey. The reader bounds the time for other programs' rules, however many there are.
  */
 export async function surveyNode(
   command: Command,
@@ -41,14 +41,14 @@ export async function surveyNode(
   };
 }
 
-/** The magic IPs that this node has itself, where kube-proxy's ipvs mode may have given them to it. */
+/** The magic IPs that are addresses of this node, where kube-proxy's ipvs mode may have added them. */
 function ofIpvs({ dialed }: Scope, { interfaces, addresses }: Switches): string[] {
   if (!interfaces.includes(ipvsInterface)) return [];
   const own = new Set(addresses.map(ipOf));
   return dialed.map(({ ipAddress }) => ipAddress).filter((ipAddress) => own.has(ipAddress));
 }
 
-/** /proc/net/fib_trie tells no interfaces. */
+/** Adds the interface, which /proc/net/fib_trie does not show. */
 function withInterface(address: Route, owned: string[], network: Network | undefined): Route {
   const ipAddress = ipOf(address);
   if (!owned.includes(ipAddress)) return address;
@@ -69,7 +69,7 @@ function questionOf({ dialed, backend }: Scope, { interfaces }: Switches): Quest
   };
 }
 
-/** What is told where nft cannot be used. */
+/** What is reported where nft cannot be used. */
 function noRulesOf({ interfaces }: Switches): OthersRules {
   const cilium = interfaces.includes("cilium_host") ? "unknown" : undefined;
   return { dropping: [], early: [], services: [], cilium };
@@ -114,7 +114,7 @@ async function readConntrackTable(
   return { count: Number(count), maximum: Number(maximum) };
 }
 
-/** From /proc/net/dev, which unlike /sys is of the network namespace whoever mounted it. */
+/** From /proc/net/dev, which shows the reader's network namespace; /sys shows that in which it was mounted. */
 function interfaceNames(text: string): string[] {
   return [...text.matchAll(/^\s*([^\s:|]+):/gm)].map(([, name = ""]) => name);
 }

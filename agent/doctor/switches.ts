@@ -27,7 +27,7 @@ export function forwardingFindings(scope: Scope, survey: Survey): Finding[] {
   });
   const [ipv4Ips, ipv6Ips] = [ofFamily(scope, "ip"), ofFamily(scope, "ip6")];
   const serves = { ipv4: forwarding.ipv4, ipv6: ipv6 && forwarding.ipv6 };
-  // What has a magic IP of each family is served by one of them.
+  // An address with a magic IP of each family is still served by the other family.
   const severity = {
     ipv4: scope.needs.ipv4 || !serves.ipv6 ? "fail" : "warn",
     ipv6: scope.needs.ipv6 || !serves.ipv4 ? "fail" : "warn",
@@ -68,7 +68,7 @@ function notForwardingFinding(ips: string[], { notForwarding, routes }: Survey):
   };
 }
 
-/** Names that a message tells. */
+/** Names that a message lists at most. */
 const shown = 5;
 
 function enumerated(names: string[]): string {
@@ -76,7 +76,7 @@ function enumerated(names: string[]): string {
   return `${names.slice(0, shown).join(", ")}${more}`;
 }
 
-/** Where targets, and NetworkPolicies that are enforced at their interfaces, take clients for the node. */
+/** Where targets, and NetworkPolicies that are enforced at their interfaces, see the node instead of the client. */
 export function hiddenClientFindings(scope: Scope, survey: Survey): Finding[] {
   if (scope.masquerade !== "always") return bridgeFindings(scope, survey);
   return [
@@ -110,7 +110,7 @@ function bridgeFindings(scope: Scope, { bridgeNetfilter }: Survey): Finding[] {
   ];
 }
 
-/** A bridge that passes packets on through netfilter keeps them from the port that they came from. */
+/** With br_netfilter a bridge sends no packet back to the port it came from, unless the port's hairpin mode is on. */
 export function hairpinFindings(scope: Scope, { hairpinOff, bridgeNetfilter, routes }: Survey): Finding[] {
   const ips = [
     ...(bridgeNetfilter.ipv4 ? ofFamily(scope, "ip") : []),
@@ -153,7 +153,7 @@ export function noRouteFindings({ dialed, hostClients }: Scope, { routes }: Surv
   });
 }
 
-/** The magic IPs that packets of a table's family can have. */
+/** The magic IPs that packets in a table of this family can have. */
 export function ofFamily({ dialed }: Scope, family: DroppingChain["family"]): string[] {
   const ips = dialed.map(({ ipAddress }) => ipAddress);
   return family === "inet" ? ips : ips.filter((ip) => ip.includes(":") === (family === "ip6"));

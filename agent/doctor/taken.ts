@@ -8,7 +8,7 @@ import { isDefault, type Route, routesTo } from "../desired/node.ts";
 
 const another = "choose another magic IP, as one of 169.254.210.0/24 that nothing on the nodes uses";
 
-/** Who else on the node has a magic IP already, so that one of the two would not get its packets. */
+/** Other uses of a magic IP on the node: either these or the magic IP would not get their packets. */
 export function takenFindings(ipAddress: string, survey: Survey): Finding[] {
   const services = serviceFindings(ipAddress, survey);
   const own = nodeAddressFindings(ipAddress, survey);
@@ -25,8 +25,8 @@ function serviceFindings(ipAddress: string, { services }: Survey): Finding[] {
   const found = services.filter((address) => address.ipAddress === ipAddress);
   if (found.length === 0) return [];
   const names = [...new Set(found.flatMap(({ service }) => service ?? []))];
-  // Our rules come before kube-proxy's, so that it is the Service that may get no packets. Somebody who made one must not
-  // make the node's addresses unready with it.
+  // Our rules come before kube-proxy's, so the Service may get no packets. External IPs are only a warning: a user who
+  // creates a Service must not make the node's addresses unready with it.
   const severity = found.every(({ external }) => external) ? "warn" : "fail";
   return [
     {
@@ -38,7 +38,7 @@ function serviceFindings(ipAddress: string, { services }: Survey): Finding[] {
   ];
 }
 
-/** Of kube-proxy in its ipvs mode. */
+/** The interface of kube-proxy's ipvs mode. */
 export const ipvsInterface = "kube-ipvs0";
 
 function nodeAddressFindings(ipAddress: string, { addresses, routes, serviceHost }: Survey): Finding[] {
@@ -60,9 +60,9 @@ function nodeAddressFindings(ipAddress: string, { addresses, routes, serviceHost
 }
 
 /**
- * In its ipvs mode kube-proxy gives this interface every IP of every Service, external ones too: who may create a Service in any
- * namespace chooses them (CVE-2020-8554), and must not make the node's addresses unready with it. A ClusterIP comes from the
- * cluster's range.
+ * In its ipvs mode kube-proxy gives this interface every IP of every Service, external ones too. A user who may create
+ * a Service in any namespace chooses those (CVE-2020-8554), and must not make the node's addresses unready with them. A
+ * ClusterIP comes from the cluster's range.
  */
 function ipvsFinding(ipAddress: string, serviceHost = ""): Finding {
   const ip = parseIp(ipAddress);
@@ -76,13 +76,13 @@ function ipvsFinding(ipAddress: string, serviceHost = ""): Finding {
   };
 }
 
-/** RFC 3927 §2.6.2; NetworkManager and others add it to every interface, and it keeps nothing from being translated. */
+/** RFC 3927 §2.6.2. NetworkManager and others add it to every interface; it does not prevent the translation. */
 const zeroconf = "169.254.0.0/16";
 
 function routeFindings(ipAddress: string, routes: Route[]): Finding[] {
   const [route] = routesTo(ipAddress, routes);
   if (route === undefined || route.bits <= 1 || isDefault(route) || isRouteForIt(route, routes)) return [];
-  // Bridges by an uplink's name are not OVN-Kubernetes' alone, and have the link-local route as other interfaces do.
+  // A bridge with an uplink's name need not be OVN-Kubernetes', and has the link-local route as other interfaces do.
   const isOvnNode = routes.some((other) => other.interface?.startsWith("ovn-k8s-mp"));
   if (isOfOvnKubernetes(route) && (isOvnNode || route.range !== zeroconf))
     return [ovnKubernetesFinding(ipAddress, route)];
@@ -105,8 +105,8 @@ function routeFindings(ipAddress: string, routes: Route[]): Finding[] {
 }
 
 /**
- * Whether somebody added the route so that the node's own processes can dial the magic IP (the remedy for NO_ROUTE). A
- * CNI's route to a pod looks the same but for its interface, which leads to nothing else.
+ * Whether an administrator added the route so that the node's own processes can dial the magic IP (the remedy for
+ * NO_ROUTE). A CNI's route to a pod looks the same, but its interface has no route to a subnet.
  */
 function isRouteForIt(route: Route, routes: Route[]): boolean {
   const length = route.block.family === "ipv4" ? 32 : 128;
@@ -129,10 +129,10 @@ function isSubnet({ bits, block, kind, range }: Route): boolean {
 const ovnKubernetes = /^(br-ex|br(eth|en|bond)\w+|ovn-k8s-mp\d+)$/;
 
 /**
- * Where masquerade subnets are. OVN-Kubernetes' own defaults are 169.254.169.0/29 and fd69::/125 (go-controller/pkg/config/
- * config.go, Gateway), those of its images and of OpenShift from 4.17 on 169.254.0.0/17 and fd69::/112 (ovn-kubernetes#4599,
- * openshift/cluster-network-operator#2460); clusters that were upgraded keep theirs, and users may set others. So the node is
- * asked.
+ * Where masquerade subnets are. OVN-Kubernetes' own defaults are 169.254.169.0/29 and fd69::/125
+ * (go-controller/pkg/config/config.go, Gateway), those of its images and of OpenShift from 4.17 on 169.254.0.0/17 and
+ * fd69::/112 (ovn-kubernetes#4599, openshift/cluster-network-operator#2460). Upgraded clusters keep theirs, and users
+ * may set others, so the node's routes decide.
  */
 const masqueradeSubnets = ["169.254.0.0/16", "fd69::/16"].flatMap((range) => parseCidr(range) ?? []);
 
@@ -167,7 +167,7 @@ function publicFindings(ipAddress: string): Finding[] {
   ];
 }
 
-/** What KUBERNETES_SERVICE_HOST tells of the range is its beginning, and no more: a warning, whatever the range really is. */
+/** KUBERNETES_SERVICE_HOST shows only where the range begins, so this is a warning, whatever the range really is. */
 function serviceRangeFindings(ipAddress: string, { serviceHost = "" }: Survey): Finding[] {
   const ip = parseIp(ipAddress);
   const range = servicesAround(serviceHost);

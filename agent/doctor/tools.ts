@@ -67,7 +67,7 @@ function lacksTables(message: string): boolean {
 
 export function conntrackFindings({ backend }: Scope, { conntrack, nft }: Survey): Finding[] {
   if (conntrack.works) return [];
-  // The one missing capability is told once.
+  // The one missing capability is reported once.
   if (lacksPermission(conntrack)) return lacksPermission(nft) ? [] : [noNetAdmin];
   const consequence =
     "clients that keep a UDP flow reach a new target only when the flow times out (30 s of silence)";

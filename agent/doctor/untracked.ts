@@ -10,26 +10,26 @@ import {
   opaqueTarget,
 } from "./conditions.ts";
 
-/** What a rule of others does to a packet before the magic IP is translated, so that the target does not get it. */
+/** What another program's rule does to a packet before the translation, so that the target does not get it. */
 export type Effect =
-  /** conntrack, and so every translation, leaves it alone. */
+  /** conntrack ignores the packet, so no rule translates it. */
   | "notrack"
   | "drop"
-  /** It is led elsewhere. */
+  /** The packet is led elsewhere. */
   | "divert";
 
-/** Such a rule. */
+/** A rule with such an effect. */
 export interface EarlyRule {
   effect: Effect;
   /** As `ip raw` or `iptables-legacy raw`. */
   table: string;
   chain: string;
   text: string;
-  /** What has to hold for it, from the base chain on. */
+  /** All conditions for it, from the base chain on. */
   conditions: Condition[];
 }
 
-/** Where the kernel enters a table's chains, and what a rule from there on can do to a magic IP. */
+/** A base chain of a table, and what its rules can do to packets to a magic IP. */
 export interface Entry {
   chain: string;
   effects: Effect[];
@@ -38,7 +38,7 @@ export interface Entry {
 /** The rules of a table's chains, as nft prints them. */
 export type Chains = Map<string, string[]>;
 
-/** Conntrack looks at a packet at this priority; only before it can a rule exempt the packet. */
+/** conntrack looks at a packet at this priority; a rule can exempt the packet only before that. */
 const conntrackPriority = -200;
 
 /** The kernel translates at this priority: chains after it see the pod's IP. */
@@ -55,17 +55,17 @@ export function effectsAt(
   return priority <= translationPriority ? ["drop", "divert"] : [];
 }
 
-/** How much of what is sent to a magic IP a rule meets. */
+/** Which part of the packets to a magic IP a rule meets. */
 export interface Meeting {
   extent: Extent;
-  /** Whether everything that the rule asks for was understood. */
+  /** Whether all conditions of the rule were understood. */
   certain: boolean;
-  /** Whether it names the magic IP, or a range with it. */
+  /** Whether it names the magic IP, or a range that contains it. */
   named: boolean;
 }
 
 export function meeting({ conditions, chain }: EarlyRule, dialed: Dialed, uplinks: string[] = []): Meeting {
-  // Cilium marks what its own programs lead to its proxy: such a packet has another destination.
+  // Cilium marks the packets that its own programs lead to its proxy; such a packet has another destination.
   const ofCilium = /^(OLD_)?CILIUM_/.test(chain) && conditions.some(({ kind }) => kind === "mark");
   return {
     extent: ofCilium ? "none" : extentOf(conditions, dialed, uplinks),
@@ -75,8 +75,8 @@ export function meeting({ conditions, chain }: EarlyRule, dialed: Dialed, uplink
 }
 
 /**
- * Follows the jumps from where the kernel enters; the kernel lets no chain reach itself, and calls none deeper than 16. Rules
- * of a magic IP are left out: those of another installation on the node.
+ * Follows the jumps from the base chains. The kernel lets no chain reach itself, and allows 16 levels of jumps. Rules
+ * of other installations on the node are left out.
  */
 export function earlyRules(family: string, table: string, entries: Entry[], chains: Chains): EarlyRule[] {
   const walk = (
@@ -96,19 +96,19 @@ export function earlyRules(family: string, table: string, entries: Entry[], chai
       for (const target of targetsOf(text)) {
         if (chains.has(target) && depth < 16) walk(target, effects, conditions, depth + 1, found);
       }
-      // What a chain that was jumped to, or a map of verdicts, let go does not come to the rules after it.
+      // The next rules get only packets that come back from a jumped-to chain or a verdict map: on unknown conditions.
       if (/\bvmap\b/.test(text) || targetsOf(text).some(letsGo)) passed = [...passed, { kind: "unknown" }];
-      // What comes after a way out holds for what did not take it.
+      // The rules after a verdict get only packets that did not meet its conditions.
       if (/\b(accept|drop|return|reject( with .*)?|goto \S+)$/.test(bare(text)))
         passed = [...passed, { kind: "unless", conditions: conditionsOf(text) }];
     }
   };
   const known = new Map<string, boolean>();
-  /** Whether a packet that comes to the chain may not come back from it; each chain is looked at once. */
+  /** Whether a packet that enters the chain may not come back from it; each chain is looked at once. */
   const letsGo = (name: string): boolean => {
     const before = known.get(name);
     if (before !== undefined) return before;
-    // A chain that reached itself, which the kernel refuses, would be asked for again.
+    // Ends the recursion for a chain that reaches itself, which the kernel refuses.
     known.set(name, false);
     const answer = (chains.get(name) ?? []).some(
       (text) => /\b(accept|drop|reject|queue|vmap|goto)\b/.test(bare(text)) || targetsOf(text).some(letsGo),
@@ -123,10 +123,10 @@ export function earlyRules(family: string, table: string, entries: Entry[], chai
   });
 }
 
-/** Rules of one base chain: more are not told. */
+/** Rules of one base chain that are reported at most. */
 const longest = 200;
 
-/** The chains that a rule leads to; none of ours. */
+/** The chains that a rule leads to, without ours. */
 export function targetsOf(rule: string): string[] {
   return [...rule.matchAll(/\b(?:jump|goto) "?([^\s",;}]+)/g)].flatMap(([, target = ""]) =>
     target.startsWith("MAGICIP-") ? [] : [target],
@@ -142,7 +142,7 @@ function effectOf(rule: string): Effect | undefined {
   return undefined;
 }
 
-/** A table of one family sees nothing of the other. */
+/** A table of one family sees no packets of the other. */
 function familyOf(family: string): Condition[] {
   return family === "inet" ? [] : [{ kind: "family", family: family === "ip6" ? "ipv6" : "ipv4" }];
 }

@@ -17,8 +17,8 @@ export interface BackendChoice {
 }
 
 /**
- * The backend that the configuration names; with `auto` nftables where this node's nft and kernel take these very rules,
- * else iptables where that works. Where nothing works it is nftables, whose failures then say what is missing.
+ * The backend that the configuration names. With `auto`: nftables where this node's nft and kernel accept exactly these
+ * rules, else iptables where it works. Where neither works: nftables, because its errors say what is missing.
  */
 export async function chooseBackend(
   config: Config,
@@ -34,7 +34,7 @@ export async function chooseBackend(
   const text = ruleset(desired(config, node, []));
   const fault = await attempt(() => patiently("nft", ["-c", "-f", "-"], text));
   if (fault === undefined) return { backend: nftables, reason: "nft takes the rules" };
-  // Not where memory lacks, which others' rules may take for good: iptables may do with less.
+  // After MEMORY iptables is tried: other programs' rules may need that memory for good, and iptables may need less.
   if (isPassing(fault) && fault.fault !== "MEMORY" && (await hasRules(nftables, config.instance)))
     return { backend: nftables, reason: `the rules are there, although ${fault.message}` };
   const second = await iptables(patiently, run);
@@ -43,15 +43,15 @@ export async function chooseBackend(
   return { backend: nftables, reason: `nothing works here: ${fault.message}; ${secondFault.message}` };
 }
 
-/** Attempts, and milliseconds between two. A choice holds until the process ends, so that one moment does not decide it. */
+/** Attempts, and milliseconds between two: the choice holds until the process ends, so one failure must not make it. */
 const [attempts, retryPause] = [3, 1_000];
 
-/** Whether the tool may work in another moment: it hung, crashed, or had no memory. */
+/** Whether the tool may work later: it hung, crashed, or had no memory. */
 function isPassing({ fault }: CommandError): boolean {
   return ["TIMEOUT", "CRASHED", "MEMORY"].includes(fault);
 }
 
-/** The same command, which tries again what may pass. */
+/** The same command; it repeats a call that failed for a passing reason. */
 function patient(run: Command, pause: number): Command {
   return async (...words) => {
     for (let count = 1; ; count++) {
@@ -69,12 +69,12 @@ async function hasRules(backend: Backend, instance: string): Promise<boolean> {
   return (await backend.instances().catch((): string[] => [])).includes(instance);
 }
 
-/** Milliseconds after which a backend that does not answer counts as one that may have rules. */
+/** Milliseconds after which a backend that does not answer is treated as one that may have rules. */
 const answerTime = 1_000;
 
 /**
- * Everything that may have rules of ours on this node, for cleaning up. Left out is only what cannot have any: its tool is
- * missing, or the kernel has nothing of it. A tool that fails or hangs says nothing of the rules.
+ * All backends that may hold rules of ours on this node, for the cleanup. A backend is left out only if it cannot hold
+ * any: its tool is missing, or the kernel lacks its support. A tool that fails or hangs may still have rules.
  */
 export async function everyBackend(run: Command = command, tables: Tables = nodeTables): Promise<Backend[]> {
   const candidates = [
@@ -88,16 +88,16 @@ export async function everyBackend(run: Command = command, tables: Tables = node
     ),
   );
   const possible = candidates.filter((_backend, index) => !absent[index]);
-  // When there is none, the first one's error is what to tell.
+  // Without a possible backend the caller gets the first one's error.
   return possible.length > 0 ? possible : candidates.slice(0, 1);
 }
 
-/** Whether the process has not the right to ask. */
+/** Whether the process lacks the permission to ask. */
 export function isForbidden(error: unknown): boolean {
   return error instanceof CommandError && /permission denied|not permitted/i.test(error.stderr);
 }
 
-/** What nft, iptables-nft and iptables-legacy say where the kernel lacks what they work with. */
+/** What nft, iptables-nft and iptables-legacy print where the kernel lacks the support they need. */
 const kernelLacks =
   /protocol not supported|cache initialization failed: (invalid argument|operation not supported)|table does not exist/i;
 
@@ -107,14 +107,14 @@ async function isAbsent(backend: Backend, run: Command): Promise<boolean> {
     return false;
   } catch (error) {
     if (!(error instanceof CommandError)) return false;
-    // IPv4 is asked first, so that it has iptables when it is ip6tables that is missing.
+    // IPv4 is asked first: if ip6tables is reported as missing, iptables is there.
     if (error.fault === "MISSING") return !error.message.startsWith("ip6tables");
     if (kernelLacks.test(error.stderr)) return true;
     return backend.name === "iptables-legacy" && isForbidden(error) && !(await usesLegacy(run));
   }
 }
 
-/** Whether the kernel has tables of iptables-legacy; NET_RAW is needed to read them, and not to know of them. */
+/** Whether the kernel has tables of iptables-legacy. Reading tables needs NET_RAW, reading their names does not. */
 async function usesLegacy(run: Command): Promise<boolean> {
   const files = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"];
   const names = await Promise.all(files.map((file) => run("cat", [file]).catch(() => "")));
@@ -126,7 +126,7 @@ async function iptables(patiently: Command, run: Command): Promise<BackendChoice
   return { backend: new IptablesBackend(flavour, run), reason };
 }
 
-/** What went wrong, undefined when nothing did. */
+/** The action's error; undefined if it succeeded. */
 async function attempt(action: () => Promise<unknown>): Promise<CommandError | undefined> {
   try {
     await action();

@@ -6,7 +6,7 @@ import { ExecaError, execa } from "execa";
 /** Why a tool of the node did not do its work. */
 export type CommandFault = "MISSING" | "FAILED" | "TIMEOUT" | "CRASHED" | "MEMORY" | "ABORTED";
 
-/** A tool that failed, in one sentence, with what it said. */
+/** The failure of a tool: one sentence, and what the tool printed as its error. */
 export class CommandError extends Error {
   override name = "CommandError";
 
@@ -22,8 +22,8 @@ export class CommandError extends Error {
 }
 
 /**
- * Runs a tool without a shell and returns what it prints, or those of its lines that are to be kept: so the rest of a long
- * listing takes no memory. @throws {CommandError}
+ * Runs a tool and returns its output. No shell interprets the arguments. `keep` selects the lines to return, so that
+ * the other lines of a long listing take no memory. @throws {CommandError}
  */
 export type Command = (
   file: string,
@@ -32,29 +32,29 @@ export type Command = (
   keep?: (line: string) => boolean,
 ) => Promise<string>;
 
-/** Milliseconds after which a tool is killed; the slowest ruleset that was measured took a tenth of it. */
+/** Milliseconds after which a tool is killed; the slowest ruleset measured took a tenth of that. */
 const deadline = 5_000;
 
 /**
- * Kilobytes of data (RLIMIT_DATA) that a tool may take. What other software has on a node decides what a tool needs, and the
- * agent's container would be ended for it: 160 MiB are its limit, 70 to 90 MB of them the agent's own. nft 1.0.6 takes 42 MB
- * beside 96,000 rules of kube-proxy.
+ * Kilobytes of data (RLIMIT_DATA) that a tool may take. How much it needs depends on what other software has on the
+ * node. Without this limit the kernel would kill the agent's container, which may take 160 MiB, 70 to 90 MB of them for
+ * the agent itself. nft 1.0.6 takes 42 MB beside 96,000 rules of kube-proxy.
  */
 const dataLimit = 64 * 1024;
 
-/** Characters of a tool's output that are kept: the routes of a node with 8,000 links have a third of it. */
+/** Characters of a tool's output that are kept: the routes of a node with 8,000 links take a third of them. */
 const longestOutput = 8 * 1024 * 1024;
 
-/** Bytes that nft needs for each byte of rules that the agent hands to it: 60 MB for the 1.6 MB of 10,000 bindings. */
+/** Bytes that nft may take for each byte of rules from the agent: it needs 60 MB for the 1.6 MB of 10,000 bindings. */
 const bytesPerInput = 50;
 
-/** Becomes the tool after it has taken on the limit: 2 ms. */
+/** The shell sets the limit and then becomes the tool by exec: 2 ms. */
 const limited = 'ulimit -d "$0"; exec "$@"';
 
 /** Runs a tool of this node. */
 export const command: Command = (...given) => runTool(undefined, ...given);
 
-/** The same until the signal aborts: then a tool that runs is ended, and none is started any more. */
+/** The same until the signal aborts: then the running tool is killed, and no other one is started. */
 export function commandUntil(signal: AbortSignal): Command {
   return (...given) => runTool(signal, ...given);
 }
@@ -84,8 +84,8 @@ async function runTool(
 }
 
 /**
- * A tool that is killed may not end: one that hangs in the kernel, or left its output to a child of its own. Nobody waits
- * for it any longer.
+ * Stops waiting for a killed tool that does not end, because it hangs in the kernel or left its output open to a child
+ * process.
  */
 async function inTime<T>(file: string, running: Promise<T>, cancelSignal?: AbortSignal): Promise<T> {
   running.catch(() => {});
@@ -117,21 +117,21 @@ function kept(keep: (line: string) => boolean) {
   };
 }
 
-/** A tool that goes on by itself, and does what it is told line by line. */
+/** A tool that keeps running and takes commands line by line. */
 export interface Conversation {
   say(text: string): void;
   /** Ends the tool. */
   end(): void;
 }
 
-/** How a tool ended: `code` is the error of its start, as ENOENT. */
+/** How a tool ended. `code`: the error of its start, as ENOENT. */
 export interface Ending {
   code?: string;
   exitCode?: number;
   signal?: string;
 }
 
-/** Starts such a tool; `heard` gets what it prints, `ended` is called when it has ended or cannot be started. */
+/** Starts such a tool. `heard` gets its output; `ended` is called when it has ended or could not be started. */
 export type Converse = (
   file: string,
   args: string[],
@@ -140,15 +140,15 @@ export type Converse = (
 ) => Conversation;
 
 /**
- * Talks with a tool of this node. When the agent ends, however it does, its input ends, and so does the tool. It does not
- * keep the agent from ending.
+ * Starts a tool of this node that keeps running. When the agent ends for any reason, the tool's input ends, and so does
+ * the tool. The tool does not keep the agent from ending.
  */
 export const converse: Converse = (file, args, heard, ended) => {
-  // Not by execa, whose child would keep the agent from ending.
+  // Not execa: its child would keep the agent from ending.
   const child: ChildProcess = spawn(file, args, { stdio: ["pipe", "pipe", "ignore"] });
-  // Where the process has no descriptors left there are no pipes either, and `error` says so.
+  // If the process has no file descriptors left, there are no pipes either; `error` reports that.
   child.stdout?.setEncoding("utf8").on("data", heard);
-  // To write to a tool that has just ended is no fault of its own; `ended` follows.
+  // An error of writing to a tool that has just ended is ignored: `ended` follows.
   child.stdin?.on("error", () => {});
   child.on("error", (error: NodeJS.ErrnoException) => ended({ code: error.code ?? "unknown" }));
   child.on("close", (exitCode, signal) =>
@@ -173,7 +173,7 @@ function commandError(file: string, args: string[], error: ExecaError): CommandE
 }
 
 function faultOf(error: ExecaError, stderr: string): CommandFault {
-  // The shell's word for ENOENT.
+  // The shell's exit code and message for ENOENT.
   if (error.exitCode === 127 && stderr.includes("not found")) return "MISSING";
   if (error.timedOut) return "TIMEOUT";
   if (/memory allocation (failure|problem)/i.test(stderr)) return "MEMORY";

@@ -2,18 +2,18 @@ import type { Ended, FlowKind, Flows } from "../kernel.ts";
 import { Netlink } from "./netlink.ts";
 
 /**
- * Milliseconds after which a pass that was stopped is ended with its program, which then ends nothing more. It looks up
- * between two parts of a dump; the kernel walks 225,000 entries in 60 ms to fill one.
+ * Milliseconds after a stop until the program is killed if its pass has not ended; then it deletes no more entries. It
+ * reads its input between two parts of a dump; the kernel walks 225,000 entries in 60 ms to fill one part.
  */
 const patience = 500;
 
 /**
- * Milliseconds without a line after which the program is ended and the pass begun again. It gives a sign of life each
+ * Milliseconds without a line after which the program is killed and the pass repeated. The program prints a line each
  * 65,536 entries, which take 0.2 s.
  */
 const silence = 3_000;
 
-/** The flows that the node's connection tracking knows, as our netlink program reads and ends them. */
+/** The flows in the node's connection tracking. Our netlink program reads and deletes them. */
 export class Conntrack implements Flows {
   #overdue: NodeJS.Timeout | undefined;
   #wasEnded = false;

@@ -6,10 +6,10 @@ import { type Change, frameText, type Stamp, stampKey, stampSet } from "../rules
 import type { NamedObject } from "../ruleset/nftables/objects.ts";
 import { littleEndian, type TableDigest } from "./tables.ts";
 
-/** What the kernel should hold, in the words of the netlink program. */
+/** What the kernel should hold, in the netlink program's encoding. */
 export interface Expected {
   types: Map<string, ElementType>;
-  /** What the elements of each set add up to. */
+  /** The sum of the digests of each set's elements. */
   digests: Map<string, Digest>;
 }
 
@@ -24,7 +24,7 @@ export function expectedOf(objects: NamedObject[]): Expected {
   return expected;
 }
 
-/** After these changes. */
+/** What the kernel should hold after these changes. */
 export function afterChanges({ types, digests }: Expected, changes: Change[]): Expected {
   const changed = new Map(digests);
   for (const { set, removed, added } of changes) {
@@ -37,7 +37,7 @@ export function afterChanges({ types, digests }: Expected, changes: Change[]): E
   return { types, digests: changed };
 }
 
-/** The sets whose elements are others than these. */
+/** The sets whose elements in the kernel differ from the expected ones. */
 export function differing(found: TableDigest, { digests }: Expected): string[] {
   return [...digests].flatMap(([name, digest]) => {
     const set = found.sets.get(name);
@@ -45,7 +45,7 @@ export function differing(found: TableDigest, { digests }: Expected): string[] {
   });
 }
 
-/** The program's lines for changes, deletions first: a key has one element at a time. */
+/** The program's lines for changes. Deletions come first, because a key has one element at a time. */
 export function* changeLines(changes: Change[], { types }: Expected): Generator<string> {
   for (const { set, removed } of changes)
     for (const text of removed)
@@ -54,7 +54,7 @@ export function* changeLines(changes: Change[], { types }: Expected): Generator<
     for (const text of added) yield addition(set, encode(text, typeOf(types, set), littleEndian));
 }
 
-/** What brings a set from these elements in the kernel to those of the object. */
+/** The lines that change a set from these elements in the kernel to the object's elements. */
 export function* comparedLines(present: Map<string, string>, object: NamedObject): Generator<string> {
   const parts = elementType(object.type);
   const wanted = new Map(
@@ -69,18 +69,18 @@ export function* comparedLines(present: Map<string, string>, object: NamedObject
     if (present.get(place) !== element.data) yield addition(object.name, element);
 }
 
-/** The lines that put this stamp in the place of the last one. */
+/** The lines that replace the last stamp by this one. */
 export function stampLines(stamp: Stamp): string[] {
   const { key } = encode(stampKey(stamp), elementType("type mark . mark"), littleEndian);
   return [`flush ${stampSet}`, `add ${stampSet} ${key}`];
 }
 
-/** The key of the layout set: what the frame was written from, and the digest that the kernel then had of it. */
+/** The key of the layout set: a digest of the text that the frame was written from, and the kernel's digest of it. */
 export function layoutKey(state: DesiredState, objects: NamedObject[], frame: string): string {
   return `${createHash("sha256").update(frameText(state, objects)).digest("hex").slice(0, 16)}${frame}`;
 }
 
-/** An element's key, or the first and the last one of an interval. */
+/** An element's key; of an interval the first and the last one. */
 export function placeOf({ key, end }: Pick<Element, "key" | "end">): string {
   return end === "" ? key : `${key}-${end}`;
 }

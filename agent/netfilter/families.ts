@@ -3,7 +3,7 @@ import { families } from "../ruleset/nftables/objects.ts";
 
 export const title = { ipv4: "IPv4", ipv6: "IPv6" } as const;
 
-/** Does it for both families, one after the other. */
+/** Calls the action for both families, one after the other, and collects the failures. */
 export async function each<T>(action: (family: Family) => Promise<T>): Promise<[T[], Map<Family, Error>]> {
   const results: T[] = [];
   const failures = new Map<Family, Error>();
@@ -17,7 +17,7 @@ export async function each<T>(action: (family: Family) => Promise<T>): Promise<[
   return [results, failures];
 }
 
-/** Does it for both families; one that succeeds is enough. */
+/** The same; throws only if the action failed for both families. */
 export async function any<T>(action: (family: Family) => Promise<T>): Promise<[T[], Map<Family, Error>]> {
   const [results, failures] = await each(action);
   const [first] = failures.values();

@@ -4,18 +4,18 @@ import type { Family } from "../desired/state.ts";
 import { type Command, CommandError, command } from "./command.ts";
 import { ask, type Flavour, tool } from "./iptables-look.ts";
 
-/** Makes the flavour of the node sure, and says why. */
+/** The flavour that the node uses, and why. */
 export interface FlavourChoice {
   flavour: Flavour;
   reason: string;
 }
 
-/** Where kubelet says which flavour the node uses (KEP-3178), and where it watches for a flush. */
+/** The chains by which kubelet shows the flavour it uses (KEP-3178), and by which it notices a flush. */
 const marks = ["KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY"];
 
 /**
- * The flavour that the node's Kubernetes uses, so that all rules are in one order. iptables-legacy is not asked unless
- * it is in use, for the question would load its kernel modules. What one family's tool cannot do says nothing of the other.
+ * The flavour that the node's Kubernetes uses, so that all rules are in one order. iptables-legacy is asked only if it
+ * is in use: the question would load its kernel modules. A failure of one family's tool says nothing about the other.
  */
 export async function detectFlavour(run: Command = command): Promise<FlavourChoice> {
   const faults: CommandError[] = [];
@@ -42,7 +42,7 @@ export async function detectFlavour(run: Command = command): Promise<FlavourChoi
   };
 }
 
-/** Kubelet's marks, or jumps to kube-proxy's chains. */
+/** Whether iptables-nft has kubelet's marks, or jumps to kube-proxy's chains. */
 async function inNft(run: Command, family: Family): Promise<boolean> {
   const keep = () => (line: string) => /^-[PN] | -[jg] KUBE-/.test(line);
   const { listing } = await ask(run, family, baseChains, { keep });
@@ -51,7 +51,7 @@ async function inNft(run: Command, family: Family): Promise<boolean> {
   return (await ask(run, family, chains, { keep })).listing !== "";
 }
 
-/** Table by table, the small ones first: to read kube-proxy's nat can take more memory than there is. */
+/** Asks for one table at a time, the small ones first: reading kube-proxy's nat can take more memory than there is. */
 async function inLegacy(run: Command, family: Family): Promise<boolean> {
   const names = family === "ipv4" ? "/proc/net/ip_tables_names" : "/proc/net/ip6_tables_names";
   const tables = (await run("cat", [names]).catch(() => "")).split("\n");

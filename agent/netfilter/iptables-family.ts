@@ -8,18 +8,18 @@ import { uses } from "./families.ts";
 import { type Flavour, Looker, tool } from "./iptables-look.ts";
 import { readSurroundings } from "./surroundings.ts";
 
-/** What a family's tables hold of ours, as far as we know. */
+/** What a family's tables hold of our rules, as far as we know. */
 export interface Held {
-  /** The rules as text, as if there had been nothing before. */
+  /** The rules as text, as for tables that had none of ours. */
   wanted: string;
   /** The rules as the kernel listed them right after they were written. */
   rules: string;
   jumps: Jump[];
-  /** iptables' own chains with a jump of ours that could not be read. */
+  /** iptables' own chains that have a jump of ours and could not be read. */
   unread: HeldChain[];
 }
 
-/** Seconds to wait for iptables-legacy's lock: less than a command may take, so that the tool can say what it waited for. */
+/** Seconds to wait for iptables-legacy's lock: fewer than a command may take, so that the tool can report the wait. */
 const lockPatience = "4";
 
 /** Changes and reads one family's tables. */
@@ -51,13 +51,13 @@ export class FamilyTables {
     if (held?.wanted === wanted && held.rules === present.rules && !present.displaced) return now;
     await this.#restore(ruleset(state, family, around, present));
     const { rules, unread } = await this.#present(state.instance, jumps);
-    // A tool may say that it works and not do so, and somebody may have been faster than the look.
+    // A tool may report success without writing, and another program may change the rules before the look.
     if (count(rules, /^[^:]/gm) !== count(wanted, /^(\[\d+:\d+\] )?-[AI] /gm))
       throw new Error(`${tool[family]}-${this.flavour} lists other rules than were just written`);
     return { wanted, rules, jumps, unread };
   }
 
-  /** Takes the rules with this start of their chains' names away. @throws {Error} when something of it stays. */
+  /** Removes the rules whose chains' names start with `prefix`. @throws {Error} when some of them stay. */
   async remove(prefix: string): Promise<Frontend[] | undefined> {
     const { looker, family } = this;
     const { installations, unread } = await looker.lookEverywhere();
@@ -73,7 +73,7 @@ export class FamilyTables {
     throw new Error([`chains ${prefix}-… are emptied and cannot be removed`, ...why].join(": "));
   }
 
-  /** A chain to which a jump stays cannot be removed; without rules it does nothing. */
+  /** A chain to which a jump still leads cannot be removed. It is emptied: without rules it does nothing. */
   async #removeWhatGoes(present: Installation): Promise<void> {
     for (const table of leavingOrder) {
       if (!present.chains.some((chain) => chain.table === table)) continue;
@@ -83,7 +83,7 @@ export class FamilyTables {
     }
   }
 
-  /** What the installation has now, and those of the jumps' chains that cannot be read. */
+  /** What the installation has now, and those chains of the jumps that cannot be read. */
   async #present(instance: string, jumps: Jump[]): Promise<Installation & Pick<Held, "unread">> {
     const { installations, unread } = await this.looker.look(jumps);
     const concerned = unread.filter(({ table, name }) =>
@@ -96,7 +96,7 @@ export class FamilyTables {
     const args = ["--noflush", "--counters", "-w", lockPatience];
     const file = `${tool[this.family]}-${this.flavour}-restore`;
     const { lines } = this.looker;
-    // To write nat takes half as much memory again as to read it, and comes last: what will fail is not begun.
+    // Writing nat takes half as much memory again as reading it, and nat comes last: a trial fails before any change.
     if (this.flavour === "legacy" && lines > manyLines)
       await this.#run(file, args, trial).catch((error: Error) => {
         const why = `${file} writes anew all of the ${lines} rules on this node, and may lack memory`;
@@ -106,20 +106,20 @@ export class FamilyTables {
   }
 }
 
-/** That one of iptables' own chains cannot be read. */
+/** The sentence about one of iptables' own chains that cannot be read. */
 export function unreadSentence(family: Family, { table, name }: HeldChain): string {
   return `${tool[family]}-nft cannot read chain ${name} of table ${table}, so nothing tells whether the magic IPs' rules are the first there: a rule in it was made by nft. Put that rule into a table of its own, or set backend: nftables`;
 }
 
 const remedy = "set backend: nftables, which leaves others' rules alone";
 
-/** Changes nothing, and takes what a change takes. */
+/** Changes nothing, and needs as much memory as a change. */
 const trial = "*nat\n:MAGICIP-00000000-TRIAL - [0:0]\n-X MAGICIP-00000000-TRIAL\nCOMMIT\n";
 
-/** Rules of others from which on iptables-legacy may need more memory than there is: 1.9 KB each. */
+/** Rules of other programs from which on iptables-legacy may need more memory than there is: 1.9 KB each. */
 const manyLines = 10_000;
 
-/** Says what to do where a tool has not enough memory: the agent's container would be ended in its place. */
+/** Adds the remedy where a tool lacks memory: without a limit, the agent's container would be killed instead. */
 function explained(run: Command): Command {
   return async (...call) => {
     try {

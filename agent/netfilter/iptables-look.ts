@@ -17,34 +17,34 @@ import {
 import type { Family } from "../desired/state.ts";
 import { type Command, CommandError } from "./command.ts";
 
-/** Which of the kernel's two machines iptables feeds: nf_tables, or the older one of its own. */
+/** Which part of the kernel iptables writes to: nf_tables, or the older ip_tables. */
 export type Flavour = "nft" | "legacy";
 
 export const tool = { ipv4: "iptables", ipv6: "ip6tables" } as const;
 
-/** What one family's tables hold of ours and of other installations. */
+/** What one family's tables hold of ours and of other installations' rules. */
 export interface Look {
   /** By the start of their chains' names. */
   installations: Map<string, Installation>;
-  /** iptables' own chains that cannot be read: somebody has put a rule into them that no iptables made. */
+  /** iptables' own chains that cannot be read: another program put a rule into them that iptables did not make. */
   unread: HeldChain[];
 }
 
-/** At most so many chains that cannot be read are left out one after the other. */
+/** Chains that are left out, one after the other, because they cannot be read; with more the look fails. */
 const mostUnreadable = 16;
 
-/** Rounds from iptables' own chains over a role's chain to that of one magic IP, and some that are not ours to explain. */
+/** Rounds of questions: iptables' own chains, a role's chain, the chain of one magic IP, and some in reserve. */
 const mostRounds = 6;
 
-/** A look is made at most so many times its own duration after the one before: a twentieth of the time. */
+/** After a look the next one waits for so many times its duration: looks take at most a twentieth of the time. */
 const rest = 20;
 
-/** Milliseconds: looks that take less are no burden every 4 s. */
+/** Milliseconds: a shorter look needs no rest, because one every 4 s takes less than a twentieth of the time. */
 const light = 4_000 / rest;
 
-/** Looks at one family's tables. With iptables-nft it costs what is ours; iptables-legacy reads whole tables. */
+/** Looks at one family's tables. With iptables-nft it costs what our rules cost; iptables-legacy reads whole tables. */
 export class Looker {
-  /** The chains of ours and of other installations that were there last: asked for at once, they save rounds. */
+  /** The chains of all installations at the last look: asking for them at once saves rounds. */
   #known: HeldChain[] = [];
   #last: Look | undefined;
   #durations: number[] = [];
@@ -59,7 +59,7 @@ export class Looker {
   ) {}
 
   /**
-   * The jumps are looked for where a chain cannot be read; they are found in front of the rule that is in the way.
+   * Where a chain cannot be read, each of `jumps` is checked; it is found if it stands before the unreadable rule.
    * @throws {CommandError}
    */
   async look(jumps: HeldJump[] = []): Promise<Look> {
@@ -71,7 +71,7 @@ export class Looker {
     return look;
   }
 
-  /** The last look where the next is not due: see `rest`. The quickest of three counts, as a busy machine delays some. */
+  /** The last look while the next is not due: see `rest`. The quickest of three counts: a busy machine delays some. */
   get resting(): Look | undefined {
     const duration = this.#durations.length < 3 ? 0 : Math.min(...this.#durations);
     if (duration < light || performance.now() - this.#ended > rest * duration) return undefined;
@@ -85,7 +85,7 @@ export class Looker {
     return await this.#found(walk ?? { listing: "", asked: [], unread: [] }, []);
   }
 
-  /** All tables at once: to name one would make iptables-legacy load its module. */
+  /** Reads all tables at once, because naming one would make iptables-legacy load its module. */
   async #save(): Promise<Look> {
     const keep = keptLines();
     let lines = 0;
@@ -98,7 +98,7 @@ export class Looker {
   }
 
   async #ask(jumps: HeldJump[]): Promise<Look> {
-    // One of those that were known is gone where this gives up.
+    // The walk stops where a known chain is gone; the second walk asks for no known chains.
     const stop = this.#known.length > 0 ? isOurs : undefined;
     const walk = (await this.#walk(this.#known, stop)) ?? (await this.#walk([]));
     return await this.#found(walk ?? { listing: "", asked: [], unread: [] }, jumps);
@@ -111,7 +111,7 @@ export class Looker {
     return { installations: parseListing(listing + confirmed), unread };
   }
 
-  /** From iptables' own chains to all that they lead to; undefined when it stopped at one of those that were known. */
+  /** From iptables' own chains to all chains they lead to; undefined if it stopped because a known chain is gone. */
   async #walk(known: HeldChain[], stop?: (chain: HeldChain) => boolean): Promise<Walk | undefined> {
     const walk: Walk = { listing: "", asked: [], unread: [] };
     let next = [...baseChains, ...known];
@@ -119,7 +119,7 @@ export class Looker {
       const { listing, unread } = await ask(this.run, this.family, next, round === 0 && stop ? { stop } : {});
       const ours = unread.filter(isOurs);
       if (round === 0 && stop !== undefined && ours.length > 0) return undefined;
-      // One of ours that is led to is there: somebody put a strange rule into it, and it is to be written anew.
+      // A chain of ours with a jump to it exists: another program put a rule into it, and it is to be written anew.
       walk.listing += listing + ours.map(({ table, name }) => `*${table}\n:${name} - [0:0]\n`).join("");
       walk.unread.push(...unread.filter((chain) => !isOurs(chain)));
       walk.asked.push(...next);
@@ -128,7 +128,7 @@ export class Looker {
     return walk;
   }
 
-  /** Those of the jumps that are in the chains that cannot be read, as lines of a listing. */
+  /** Those of the jumps that are in the unreadable chains, as lines of a listing. */
   async #confirmed(jumps: HeldJump[], unread: HeldChain[]): Promise<string> {
     const chains = new Set(unread.map(keyOf));
     let lines = "";
@@ -148,7 +148,7 @@ export class Looker {
     return lines;
   }
 
-  /** nft tells the names of all chains for 41 MB beside 36,000 of them; where there is none, iptables-nft-save does. */
+  /** nft lists the names of all chains: 41 MB beside 36,000 of them. Where nft fails, iptables-nft-save does it. */
   async #names(): Promise<HeldChain[]> {
     const family = this.family === "ipv4" ? "ip" : "ip6";
     const keep = (line: string) => line.startsWith("table") || line.includes("MAGICIP-");
@@ -162,7 +162,7 @@ export class Looker {
   }
 }
 
-/** All that was asked on the way. */
+/** An answer, and all chains that were asked for. */
 interface Walk extends Answered {
   asked: HeldChain[];
 }
@@ -177,12 +177,12 @@ export interface Answered {
 
 interface AskOptions {
   keep?: () => (line: string) => boolean;
-  /** Whether the others are of no use without this chain. */
+  /** Whether the answers for the other chains are of no use without this one. */
   stop?: (chain: HeldChain) => boolean;
 }
 
 /**
- * Asks iptables-nft for chains. One that it cannot read would keep it from answering for the others, too.
+ * Asks iptables-nft for chains. One that it cannot read makes it refuse all, so it is asked again without that one.
  * @throws {CommandError}
  */
 export async function ask(

@@ -21,7 +21,7 @@ import type { Flavour, Look } from "./iptables-look.ts";
 interface Written {
   state: DesiredState;
   held: Map<Family, Held>;
-  /** Why a family is not as it should be. */
+  /** Why a family's rules could not be written. */
   failures: Map<Family, Error>;
 }
 
@@ -31,7 +31,7 @@ export class IptablesBackend implements Backend {
   readonly #tables: Record<Family, FamilyTables>;
   #written: Written | undefined;
   #writing = false;
-  /** What was looked at for `claims`, until `holds` has used it: one look answers both. */
+  /** The looks made for `claims`, kept until `holds` has used them: one look answers both. */
   #looks = new Map<Family, Look>();
   /** What each family's last look found. */
   readonly #seen = new Map<Family, Look>();
@@ -66,7 +66,7 @@ export class IptablesBackend implements Backend {
     return `packets from outside are not kept from the magic IPs on ${list}: iptables takes letters of ASCII, digits and "_.@:-" in an interface's name`;
   }
 
-  /** Always the whole of it, but nothing where the kernel holds it already. One family does not wait for the other. */
+  /** Writes all rules, unless the kernel holds them already. A failure of one family does not stop the other. */
   async write(state: DesiredState): Promise<void> {
     this.#writing = true;
     this.#looks.clear();
@@ -93,7 +93,7 @@ export class IptablesBackend implements Backend {
     this.#written = { state, held, failures };
   }
 
-  /** A write that comes in between makes the answer worthless, and then it is no reason to write again. */
+  /** A write meanwhile makes the answer worthless; it is then true, so that it causes no further write. */
   async holds(suspect = false): Promise<boolean> {
     if (this.#writing) return true;
     const written = this.#written;
@@ -142,12 +142,12 @@ export class IptablesBackend implements Backend {
     });
   }
 
-  /** iptables has no place for it. */
+  /** iptables' rules have no place for the time. */
   async writeTime(): Promise<undefined> {
     return undefined;
   }
 
-  /** One whose rules that say its name are gone is known by the start of its chains' names. */
+  /** An installation whose rules with its name are gone is listed by the start of its chains' names. */
   async instances(): Promise<string[]> {
     const [looks] = await this.#everywhere();
     const names = new Map<string, string>();
@@ -190,7 +190,7 @@ export class IptablesBackend implements Backend {
     );
   }
 
-  /** What all installations have. A family that cannot be looked at has what it had, and says nothing of the other. */
+  /** The rules of all installations. For a family that cannot be read now, those of its last look are used. */
   async #installations(): Promise<Installation[]> {
     const written = this.#written;
     const [looks, failures] = await any(async (family) => {
@@ -210,7 +210,7 @@ export class IptablesBackend implements Backend {
   }
 }
 
-/** Where the rules that say an installation's name are gone, it goes by the start of its chains' names. */
+/** An installation whose rules with its name are gone is called by the start of its chains' names. */
 function prefixOf(instance: string): string {
   return /^MAGICIP-[0-9a-f]{8}$/.test(instance) ? instance : chainPrefix(instance);
 }

@@ -3,10 +3,10 @@ import { type Clock, systemClock } from "../schedule.ts";
 import { type Converse, converse } from "./command.ts";
 import { Lines, program } from "./netlink.ts";
 
-/** Milliseconds between two hints: the shortest, doubling up to the longest while one follows the other, then anew. */
+/** Milliseconds between two hints: `shortest`, doubled up to `longest` for one within `forgotten` of the last. */
 const gaps = { shortest: 100, longest: 1_000, forgotten: 5_000 };
 
-/** Milliseconds until a program that ended is started again, doubling, and how long one lasts that did its work. */
+/** Milliseconds until a program that ended is started again: doubled each time, until one has run for `healthy`. */
 const restarts = { shortest: 1_000, longest: 300_000, healthy: 60_000 };
 
 /** What a monitor works with. */
@@ -15,17 +15,17 @@ export interface MonitorParts {
   clock: Clock;
 }
 
-/** What a monitor tells. */
+/** What a monitor reports. */
 export interface Hints {
-  /** Somebody else was at our table. */
+  /** A foreign change of our table, or another installation's table was removed. */
   rules(): void;
   /** The node's interfaces or routes have changed. */
   network(): void;
 }
 
 /**
- * Hears from the kernel, by the netlink program, that somebody else was at our table, or that the node's network changed.
- * It is a hint and nothing more: whatever it misses, the next look finds.
+ * Reports foreign changes of our table, and changes of the node's network, as the netlink program hears them from the
+ * kernel. A report is only a hint: the next look finds what the monitor misses.
  */
 export class Monitor {
   readonly #parts: MonitorParts;

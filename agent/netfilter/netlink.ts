@@ -8,18 +8,18 @@ import {
   remedy,
 } from "./command.ts";
 
-/** The program of ours that asks the kernel by netlink (agent/netlink/): it is found on the PATH, as nft is. */
+/** Our program that asks the kernel by netlink (agent/netlink/). Like nft, it is found on the PATH. */
 export const program = "magic-ip-netlink";
 
 /** A line of an answer. */
 export type Line = Record<string, unknown>;
 
-/** What the program does. Of `watch` there are no answers, only events. */
+/** What the program does. `watch` answers no requests; it reports events. */
 export type Mode = "rules" | "flows" | "watch";
 
 /** A request that the kernel refused, or that the program did not answer. */
 export class NetlinkError extends CommandError {
-  /** `code`: the kernel's, as ENOENT; undefined where the program failed. */
+  /** `code`: the kernel's error, as ENOENT; undefined where the program failed. */
   constructor(
     fault: CommandFault,
     message: string,
@@ -32,11 +32,11 @@ export class NetlinkError extends CommandError {
 export interface NetlinkOptions {
   /** A test enters a network namespace first. */
   start: Converse;
-  /** Milliseconds without a line after which the program is ended; the longest dump that was measured took a fiftieth. */
+  /** Milliseconds without a line after which the program is killed; the longest dump measured took a fiftieth. */
   patience: number;
 }
 
-/** Characters of a line and lines of an answer; the program's lines have a few kilobytes, a dump has some ten thousands. */
+/** Characters of a line, and lines of an answer: a line has a few kilobytes, a dump some ten thousand lines. */
 const longest = 65_536;
 const mostLines = 2_000_000;
 
@@ -48,8 +48,8 @@ interface Request {
 }
 
 /**
- * A netlink program that stays: a request takes a millisecond, where a process of its own takes some. One request is
- * under way at a time; it ends with the program when it is not answered, and the next one starts the program anew.
+ * A netlink program that keeps running: a request takes one millisecond, a process of its own would take several. One
+ * request is under way at a time. If it is not answered, the program is killed, and the next request starts it anew.
  */
 export class Netlink {
   readonly #options: NetlinkOptions;
@@ -67,8 +67,8 @@ export class Netlink {
   }
 
   /**
-   * Says `words`, then the lines of the payload if there is one, and hands over each line of the answer but the last,
-   * which it returns. No word may have blanks. @throws {NetlinkError}
+   * Sends `words`, then the lines of the payload, if any. Passes each line of the answer but the last to `onLine`, and
+   * returns the last. No word may contain a blank. @throws {NetlinkError}
    */
   request(
     words: string[],
@@ -83,7 +83,7 @@ export class Netlink {
     });
   }
 
-  /** Says a line to the request under way. */
+  /** Sends a line to the request under way. */
   interject(line: string): void {
     if (this.#current !== undefined) this.#conversation?.say(`${line}\n`);
   }
@@ -106,7 +106,7 @@ export class Netlink {
     if (payload !== undefined) for (const text of payloadTexts(payload)) this.#conversation.say(text);
   }
 
-  /** The timer is all that keeps a process from ending, so a program that waits for a request does not. */
+  /** Only this timer keeps the process from ending, so a program that waits for a request does not. */
   #hold(): void {
     clearTimeout(this.#timer);
     const { patience } = this.#options;
@@ -145,7 +145,7 @@ export class Netlink {
     current.request.onLine(line);
   }
 
-  /** Whatever the program would still say is of no request: it ends. */
+  /** What the program still prints belongs to no request, so it is killed. */
   #fail(fault: CommandFault, how: string): void {
     const conversation = this.#conversation;
     this.#conversation = undefined;
@@ -162,7 +162,7 @@ export class Netlink {
   }
 }
 
-/** Puts what a program prints together to lines of JSON, of bounded length. */
+/** Splits a program's output into lines of JSON, of bounded length. */
 export class Lines {
   #rest = "";
 

@@ -41,11 +41,11 @@ interface Written {
   /** The digest of all but the elements, as the kernel had it right after the last replacement. */
   frame: string;
   expected: Expected;
-  /** The node's generation in which it was found to hold all of it. */
+  /** The generation of the node's rulesets in which the table was last found complete. */
   verified: unknown;
 }
 
-/** Elements of one set that are compared one by one; where more than these differ from the kernel's, the table is replaced. */
+/** Elements of a set, held and wanted: fewer are compared one by one, with more the table is replaced. */
 const mostCompared = 50_000;
 
 /** The rules as one nftables table, `inet magic-ip-<instance>`. */
@@ -64,8 +64,8 @@ export class NftablesBackend implements Backend {
   ) {}
 
   /**
-   * Elements where only they differ, else the whole table; each as one transaction, which holds as a whole or not at
-   * all. A replacement takes the counters over.
+   * Changes elements if only elements differ, else replaces the whole table. Either is one transaction, which the
+   * kernel applies as a whole or not at all. A replacement keeps the counters.
    */
   async write(state: DesiredState): Promise<void> {
     this.#writing = true;
@@ -82,13 +82,13 @@ export class NftablesBackend implements Backend {
       this.#written =
         written === undefined ? await this.#adopted(state) : await this.#changed(written, state);
     } catch (error) {
-      // The kernel refused, because somebody was at an element: the table as a whole puts it right.
+      // The kernel refused because of a foreign change of an element: replacing the table corrects it.
       if (!(error instanceof NetlinkError) || error.code === undefined) throw error;
     }
     this.#written ??= await this.#replaced(state);
   }
 
-  /** A write that comes in between makes the answer worthless, and then it is no reason to write again. */
+  /** A write meanwhile makes the answer worthless; it is then true, so that it causes no further write. */
   async holds(): Promise<boolean> {
     if (this.#writing) return true;
     const written = this.#written;
@@ -103,7 +103,7 @@ export class NftablesBackend implements Backend {
     return holds;
   }
 
-  /** They are read anew when there was a transaction on the node. */
+  /** Claims are read anew only after a transaction on the node. */
   async claims(instance: string): Promise<Claim[]> {
     const generation = await this.tables.generation();
     if (generation === undefined || this.#claims?.generation !== generation)
@@ -143,14 +143,14 @@ export class NftablesBackend implements Backend {
     return (await this.tables.stamp(instance))?.time;
   }
 
-  /** Beside a write it would only say the same. What agent wrote the rules does not matter. */
+  /** Does nothing during a write, which shows the same. It does not matter which agent wrote the rules. */
   async refresh(instance: string): Promise<void> {
     if (this.#writing) return;
     this.#refreshing = this.#refresh(instance);
     await this.#refreshing;
   }
 
-  /** Counts on from what is there, which an agent before this one may have written. */
+  /** Counts on from the stamp in the table, which an agent before this one may have written. */
   async #refresh(instance: string): Promise<void> {
     const stamp = await this.tables.stamp(instance);
     if (stamp === undefined) return;
@@ -179,7 +179,7 @@ export class NftablesBackend implements Backend {
     return frontends;
   }
 
-  /** By elements, undefined where more than these differ. */
+  /** Changes elements; undefined if more than elements differs. */
   async #changed(written: Written, state: DesiredState): Promise<Written | undefined> {
     const changes = difference(written.state, state);
     if (changes === undefined) return undefined;
@@ -189,8 +189,8 @@ export class NftablesBackend implements Backend {
   }
 
   /**
-   * What is there already: the table of an agent before this one, or our own after somebody was at its elements. Only
-   * those that pods change are written, where they differ.
+   * Adopts the table in the kernel: that of an agent before this one, or our own after a foreign change of its
+   * elements. It writes only the elements that pods change, and only where they differ.
    */
   async #adopted(state: DesiredState): Promise<Written | undefined> {
     const verified = await this.tables.generation();
@@ -211,7 +211,7 @@ export class NftablesBackend implements Backend {
     const lines: string[] = [];
     for (const object of changed) lines.push(...(await this.#comparedLines(state, object)));
     await this.#transact(state, lines);
-    // Elements may differ in what the lines do not say, as a limit that somebody added: then the table is replaced.
+    // An element may have more than the lines set, as a limit that another program added: then the table is replaced.
     const after = await this.tables.digest(state.instance);
     const isRight = after?.frame === found.frame && differing(after, written.expected).length === 0;
     return isRight ? { ...written, verified: undefined } : undefined;
@@ -230,7 +230,7 @@ export class NftablesBackend implements Backend {
     const text = ruleset(state, { counts: await this.#counts(state), stamp: this.#stamp() });
     await this.run("nft", ["-f", "-"], text);
     const found = await this.tables.digest(instance);
-    // nft may say that it works and not do so, and somebody may have been faster than the look.
+    // nft may report success without writing, and another program may change the table before the look.
     if (found === undefined || !sameSizes(found.chains, chainSizes(text)))
       throw new Error(
         `the kernel has other chains of table inet ${tableName(instance)} than were just written`,
@@ -240,7 +240,7 @@ export class NftablesBackend implements Backend {
     return { state, frame: found.frame, expected: expectedOf(objects), verified: undefined };
   }
 
-  /** Best effort: a table that cannot be read is replaced all the same. */
+  /** Best effort: a set that cannot be read loses its counts, and the table is replaced. */
   async #counts({ instance }: DesiredState): Promise<ElementCounts> {
     const counts: ElementCounts = new Map();
     for (const set of countingSets) {
@@ -253,7 +253,7 @@ export class NftablesBackend implements Backend {
     return counts;
   }
 
-  /** In one transaction with a stamp, by which the monitor knows it as ours. */
+  /** In one transaction with a stamp, by which the monitor recognizes it as ours. */
   async #transact({ instance }: DesiredState, lines: string[]): Promise<void> {
     await this.tables.change(instance, [...lines, ...stampLines(this.#stamp())]);
   }

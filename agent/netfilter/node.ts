@@ -15,8 +15,8 @@ import { type Command, command } from "./command.ts";
 export type Read = (path: string) => Promise<string | undefined>;
 
 /**
- * Bytes of a file of /proc that are read, to the end of a line: 8,000 routes. A node with more (a full BGP table has a
- * million) has its default route among the first of them, because the kernel shows the shortest prefixes first.
+ * Bytes of a file of /proc that are read, to the end of a line: 8,000 routes. With more (a full BGP table has a
+ * million) IPv4's default route is still read, because the kernel lists IPv4 routes by address; IPv6's is listed last.
  */
 const longest = 1024 * 1024;
 
@@ -47,15 +47,15 @@ async function textOf(file: FileHandle): Promise<string> {
   return text.slice(0, text.lastIndexOf("\n") + 1);
 }
 
-/** What an observer reads with; a test gives it the ways into a network namespace of its own. */
+/** What an observer reads with; a test passes functions that read in its own network namespace. */
 export interface Senses {
   read?: Read;
   run?: Command;
 }
 
 /**
- * Looks at the node again and again: a CNI comes, a module is loaded, a default route goes. It remembers which links it
- * found inside and outside for as long as they are there.
+ * Looks at the node again and again, because a CNI may come, a module may be loaded, and a default route may go. It
+ * remembers which links it found inside and outside for as long as they exist.
  */
 export class NodeObserver {
   #judgements: Judgements = new Map();
@@ -66,7 +66,7 @@ export class NodeObserver {
     readonly senses: Senses = {},
   ) {}
 
-  /** What the rules have to know of the node, where these pods of it are live. */
+  /** What the rules need to know of the node. `podIps`: its live pods. */
   async look(podIps: string[] = []): Promise<NodeFacts> {
     const { read = readText, run = command } = this.senses;
     const [bridgeNetfilter, tcpLoose] = await Promise.all([readBridgeNetfilter(read), readTcpLoose(read)]);
@@ -105,7 +105,7 @@ export async function readNodeFacts(name: string, read: Read = readText): Promis
   return { name, uplinks: uplinks(routes), bridgeNetfilter, ...(!tcpLoose && { tcpLoose }) };
 }
 
-/** The switch comes with conntrack, and is on then. */
+/** The sysctl exists once conntrack is loaded, and is on by default. */
 export async function readTcpLoose(read: Read): Promise<boolean> {
   const text = await read("/proc/sys/net/netfilter/nf_conntrack_tcp_loose");
   return text === undefined || isOn(text);

@@ -4,7 +4,7 @@ import type { SegmentLength, Surroundings } from "../ruleset/iptables/chains.ts"
 import type { Command } from "./command.ts";
 import { readRoutes } from "./node.ts";
 
-/** What of the node a family's rules depend on. Read by commands, which see the node's own network. */
+/** The node's settings that a family's rules depend on. Commands read them, because they see the node's own network. */
 export async function readSurroundings(
   run: Command,
   state: DesiredState,
@@ -15,7 +15,7 @@ export async function readSurroundings(
   return { tcpLoose, segmentLength: await segments(state, family, read) };
 }
 
-/** What the pods of a bridge have in common, where it matters. */
+/** The prefix length that the pods of a bridge share, where the rules need it. */
 async function segments(
   state: DesiredState,
   family: Family,
@@ -27,8 +27,8 @@ async function segments(
 }
 
 /**
- * A pod on a bridge is reached by the route of the bridge's network; one with a veth of its own (Calico, the AWS VPC CNI)
- * by a route of its own, and it has no neighbours.
+ * A pod on a bridge is reached by the route of the bridge's network. A pod with a veth of its own (Calico, the AWS VPC
+ * CNI) is reached by a route of its own, and has no neighbours.
  */
 function segmentLength(podIp: string, routes: Route[]): number | undefined {
   const [route] = routesTo(podIp, routes);

@@ -8,27 +8,27 @@ import type { Count } from "../kernel.ts";
 import type { Converse } from "./command.ts";
 import { Netlink, NetlinkError } from "./netlink.ts";
 
-/** The machine's order of bytes, in which the kernel has marks. */
+/** The machine's byte order, which the kernel uses for marks. */
 export const littleEndian = endianness() === "LE";
 
-/** What tells whether a table is as it was. */
+/** Digests that show whether a table has changed. */
 export interface TableDigest {
-  /** Of all but the elements of its named sets. */
+  /** The digest of all but the elements of its named sets. */
   frame: string;
   /** How many rules each chain has. */
   chains: Map<string, number>;
   sets: Map<string, { count: number; digest: string }>;
 }
 
-/** Called for each element, possibly more than once; `end` only of an interval. In hex digits. */
+/** Called for each element, possibly more than once, with hex digits; `end` is not empty only for an interval. */
 export type TakeElement = (key: string, end: string, data: string, count: Count) => void;
 
-/** Elements of one set that are read: what others add to a set of ours must not fill the agent's memory. */
+/** Elements of one set that are read at most, so that elements from another program do not fill the agent's memory. */
 const mostElements = 200_000;
 
-/** The tables of family inet as the kernel has them. Nothing here reads another table than the one that is named. */
+/** The tables of family inet in the kernel. Only installations' tables are read, each by its name. */
 export class Tables {
-  /** Two programs: a target's change does not wait for a long look. */
+  /** Two programs, so that a change of targets does not wait for a long look. */
   readonly #looks: Netlink;
   readonly #changes: Netlink;
 
@@ -43,12 +43,12 @@ export class Tables {
     this.#changes.end();
   }
 
-  /** The names of our installations' tables, without their beginning. @throws {NetlinkError} */
+  /** The instances that have a table, without the table names' prefix. @throws {NetlinkError} */
   async instances(): Promise<string[]> {
     return [...(await this.handles()).keys()];
   }
 
-  /** With the number that the kernel gave the table, which no other table ever gets. @throws {NetlinkError} */
+  /** The same with the handle of each table, which the kernel gives to no other table. @throws {NetlinkError} */
   async handles(): Promise<Map<string, string>> {
     const prefix = tableName("");
     const handles = new Map<string, string>();
@@ -59,7 +59,7 @@ export class Tables {
     return handles;
   }
 
-  /** The number of the last transaction on this node, whoever made it. @throws {NetlinkError} */
+  /** The number of the last transaction of any program on this node. @throws {NetlinkError} */
   async generation(): Promise<unknown> {
     return (await this.#looks.request(["generation"])).generation;
   }
@@ -89,7 +89,7 @@ export class Tables {
     return last !== undefined;
   }
 
-  /** Changes elements in one transaction, which holds as a whole or not at all. @throws {NetlinkError} */
+  /** Changes elements in one transaction, which the kernel applies as a whole or not at all. @throws {NetlinkError} */
   async change(instance: string, lines: Iterable<string>): Promise<void> {
     await this.#changes.request(["change", tableName(instance)], lines);
   }
@@ -99,7 +99,7 @@ export class Tables {
     await absentIsUndefined(this.#changes.request(["remove", tableName(instance)]));
   }
 
-  /** What an installation's table is for: the keys of its `traffic` sets. @throws {NetlinkError} */
+  /** The frontends of an installation's table: the keys of its `traffic` sets. @throws {NetlinkError} */
   async frontends(instance: string): Promise<Frontend[]> {
     const found = new Map<string, Frontend>();
     for (const set of trafficSets)
@@ -110,7 +110,7 @@ export class Tables {
     return [...found.values()];
   }
 
-  /** Where an installation's table leads. @throws {NetlinkError} */
+  /** The targets and live pods in an installation's table. @throws {NetlinkError} */
   async held(instance: string): Promise<HeldRules> {
     const held: HeldRules = { targets: new Map(), live: [] };
     const frontends = await this.frontends(instance);
@@ -121,7 +121,7 @@ export class Tables {
     return held;
   }
 
-  /** What the other installations on this node are for. @throws {NetlinkError} */
+  /** The frontends of the other installations on this node. @throws {NetlinkError} */
   async claims(instance: string): Promise<Claim[]> {
     const claims: Claim[] = [];
     for (const other of await this.instances()) {
@@ -133,7 +133,7 @@ export class Tables {
     return claims;
   }
 
-  /** Of the last write; undefined when there is none that could be ours. @throws {NetlinkError} */
+  /** The stamp of the last write; undefined if there is none that could be ours. @throws {NetlinkError} */
   async stamp(instance: string): Promise<Stamp | undefined> {
     let stamp: Stamp | undefined;
     await this.elements(instance, stampSet, (key) => {
@@ -147,12 +147,12 @@ export class Tables {
   }
 }
 
-/** What changes as long as an agent keeps the table; undefined for those of earlier versions, which do not say. */
+/** A value that changes as long as an agent keeps the table; undefined for earlier versions, which do not change it. */
 function leaseOf(stamp: Stamp | undefined): string | undefined {
   return stamp === undefined || stamp.number < firstNumber ? undefined : `${stamp.time} ${stamp.number}`;
 }
 
-/** Those of this node, for all that ask: their programs start with the first question. */
+/** The tables of this node, for all callers; the programs start with the first request. */
 export const nodeTables = new Tables();
 
 type ElementLine = [key: string, end: string, data: string, packets: number, bytes: number];

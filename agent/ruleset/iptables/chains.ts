@@ -4,15 +4,15 @@ import { type ByIp, notOriginallyTo, originallyTo, type Rule } from "./matches.t
 
 export type Table = "mangle" | "filter" | "nat";
 
-/** How many leading bits a pod's address shares with the pods of its bridge; undefined when it is alone. */
+/** How many leading bits a pod's address shares with its bridge's pods; undefined when it has no neighbours. */
 export type SegmentLength = (podIp: string) => number | undefined;
 
-/** What of the node the rules depend on, beside the state. */
+/** The node's settings that the rules depend on, beside the state. */
 export interface Surroundings {
   segmentLength: SegmentLength;
   /**
-   * Whether conntrack takes a TCP connection that it does not know for a new one (nf_conntrack_tcp_loose, the default). If
-   * not it calls its packets INVALID, and nothing tells them from segments outside of a known connection's window.
+   * Whether conntrack takes a TCP connection that it does not know for a new one (nf_conntrack_tcp_loose, the default).
+   * If not, its packets are INVALID, and look the same as segments outside of a known connection's window.
    */
   tcpLoose: boolean;
 }
@@ -38,13 +38,13 @@ export interface Layout {
 
 /** The start of the names of an installation's chains. The kernel allows 28 characters a name, instances have up to 127. */
 export function chainPrefix(instance: string): string {
-  // FNV-1a (draft-eastlake-fnv): spreads well, and asks nothing outside this file.
+  // FNV-1a (draft-eastlake-fnv): spreads well, and needs nothing outside this file.
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(instance)) hash = Math.imul(hash ^ byte, 0x01000193);
   return `MAGICIP-${(hash >>> 0).toString(16).padStart(8, "0")}`;
 }
 
-/** Instances are validated where they are configured; whatever comes, it is one harmless word here. */
+/** Instances are validated where they are configured; any other text becomes one harmless word here. */
 export function ownerName(instance: string): string {
   return instance.replace(/[^A-Za-z0-9.-]/g, "_").slice(0, 127);
 }
@@ -57,7 +57,7 @@ export interface Part extends ByIp {
   around: Surroundings;
 }
 
-/** A chain that tells the magic IPs apart, and one for each of them: a packet passes the rules of one IP, not of all. */
+/** A chain that leads to one chain for each magic IP: a packet passes the rules of one IP, not of all. */
 export function perIp(
   { state, prefix, byIp }: Part,
   table: Table,
@@ -76,8 +76,8 @@ export function perIp(
 }
 
 /**
- * A chain's first rule says whose it is, for the name holds only a hash of the instance; and it does what the rule that
- * leads to the chain does not.
+ * A chain's first rule names the installation, because the chain's name has only a hash of it. `text` adds the match
+ * that the jump to the chain does not make.
  */
 export function owner({ instance }: DesiredState, text = ""): Rule {
   return { text: `-m comment --comment "${ownerMark}${ownerName(instance)}"${text}` };

@@ -2,8 +2,8 @@ import type { Protocol } from "../../config/config.ts";
 import { bindingName, type HeldRules } from "../../desired/state.ts";
 
 /**
- * Adds where an installation's rules of one family lead, as a listing has them, a line each: table, chain and rule. Those of
- * a chain for all magic IPs lead to the chain of one (`DNAT` to `DNAT-0`, `LIVE` to `LIVE-0`), whose rules lead to pods.
+ * Adds the targets and live pods in an installation's rules of one family; each line has table, chain and rule. Chains
+ * for all magic IPs lead to the chain of one (`DNAT` to `DNAT-0`, `LIVE` to `LIVE-0`), whose rules name pods.
  */
 export function addHeld(held: HeldRules, rules: string): void {
   const lines = rules.split("\n").map((line) => /^\w+ (MAGICIP-\S+) (.*)$/.exec(line));

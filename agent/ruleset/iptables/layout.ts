@@ -33,7 +33,7 @@ export function layout(state: DesiredState, family: Family, around: Surroundings
   return { chains: all.flatMap(({ chains }) => chains), jumps: all.flatMap(({ jumps }) => jumps) };
 }
 
-/** Exact ports before ranges before the whole IP: the first rule that matches wins. */
+/** Sorts single ports before ranges before the whole IP, because the first rule that matches decides. */
 function byIpOf(bindings: Binding[]): Map<string, Binding[]> {
   const rank = (binding: Binding) => shapes.indexOf(shapeOf(binding));
   return Map.groupBy(
@@ -42,7 +42,7 @@ function byIpOf(bindings: Binding[]): Map<string, Binding[]> {
   );
 }
 
-/** Whether another installation has ports of the IP: what neither has is then no matter of ours. */
+/** Whether another installation has ports of the IP; then the ports that neither has are left alone. */
 function isShared({ neighbours = [] }: DesiredState, ipAddress: string): boolean {
   return neighbours.some((neighbour) => neighbour.ipAddress === ipAddress);
 }
@@ -52,7 +52,7 @@ export function unservedIp(ipAddress: string): Binding {
   return { ...whole, targets: [], loadBalance: false, whenNoTarget: "reject", live: [] };
 }
 
-/** What clients send, by binding: mangle sees every packet as it was sent, nat only a flow's first. */
+/** Counts what clients send, by binding. mangle sees every packet as it was sent, nat only a flow's first. */
 function counting(part: Part): Layout {
   const jumps: Jump[] = ["PREROUTING", "OUTPUT"].map((from) => ({
     ...{ table: "mangle", from },
@@ -65,8 +65,8 @@ function counting(part: Part): Layout {
 }
 
 /**
- * A magic IP answers and never calls. A datagram that pretends it did would leave an entry in conntrack of which a client's
- * own packets are the answers, and these are not translated.
+ * Drops flows that begin at a magic IP, which only answers. A forged datagram would leave a conntrack entry for which a
+ * client's own packets are the answers, and answers are not translated.
  */
 function forgery(part: Part): Layout {
   const { state, prefix, byIp } = part;
@@ -82,7 +82,7 @@ function forgery(part: Part): Layout {
   return { chains: [{ table: "mangle", role: "FORGED", name, rules: [owner(state), ...rules] }], jumps };
 }
 
-/** What comes in by an uplink and is for a magic IP is dropped before it is counted: mangle is before nat. */
+/** Drops packets to a magic IP that come in by an uplink, before they are counted: mangle is before nat. */
 function guard(part: Part): Layout {
   const uplinks = (part.state.uplinks ?? []).filter(isPlain);
   if (uplinks.length === 0) return { chains: [], jumps: [] };
@@ -97,7 +97,7 @@ function guard(part: Part): Layout {
   return { chains, jumps };
 }
 
-/** What still has a magic IP as destination after the translation found no target. */
+/** Refuses packets that still have a magic IP as destination after the translation: they found no target. */
 function refusal(part: Part): Layout {
   const { family, state } = part;
   const jumps: Jump[] = ["FORWARD", "OUTPUT"].map((from) => ({
@@ -120,27 +120,27 @@ function refusal(part: Part): Layout {
 }
 
 /**
- * The reset of a segment that belongs to no connection would end the healthy one with its ports: iptables-extensions(8)
- * says so of REJECT. Where conntrack is not loose, connections that it forgot must be reset, and look the same.
+ * A reset of a segment of no connection would end the healthy connection with the same ports (iptables-extensions(8),
+ * REJECT). Without tcp_loose, segments of connections that conntrack forgot look the same, and must be reset.
  */
 function unfit({ around }: Part, ports: string[]): Rule[] {
   return around.tcpLoose ? ports.map((port) => ({ text: `${port}${invalid}-j DROP` })) : [];
 }
 
 /**
- * Flows that were translated to a pod that left the live set; in INPUT for targets on the host network. Only what the
- * bindings own: another installation may have other ports of the IP.
+ * Refuses flows that were translated to a pod that left the live set; in INPUT for targets on the host network. Only
+ * ports of our bindings are refused: another installation may have other ports of the IP.
  */
 function liveness(part: Part): Layout {
   const { family, prefix, state } = part;
   const jumps: Jump[] = ["FORWARD", "OUTPUT", "INPUT"].map((from) => ({
     ...{ table: "filter", from },
-    // Without a match: to delete a rule is to find it again, and iptables does not find all that it saved of conntrack's.
+    // Without a match: iptables deletes a rule by finding it, and does not find every conntrack match that it saved.
     text: `-j ${prefix}-LIVE`,
   }));
   const podIps = Map.groupBy(state.live, ({ ipAddress }) => ipAddress);
   const chains = perIp(part, "filter", "LIVE", originallyTo, (bindings, ipAddress) => [
-    // What was not translated is the matter of REFUSE, which may have let it pass.
+    // What was not translated is left to REFUSE, which may have let it pass.
     { text: `-d ${ipAddress} -j RETURN` },
     ...(podIps.get(ipAddress) ?? []).map(({ podIp }) => ({ text: `-d ${podIp} -j RETURN` })),
     ...bindings.flatMap((binding) => {

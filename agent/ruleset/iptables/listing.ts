@@ -7,7 +7,7 @@ export interface Counted {
   bytes: number;
 }
 
-/** A chain of iptables' own, or of ours. */
+/** One of iptables' own chains, or one of ours. */
 export interface HeldChain {
   table: string;
   name: string;
@@ -23,21 +23,21 @@ export interface HeldJump {
 
 /** What an installation has in one family's tables. */
 export interface Installation {
-  /** Undefined when somebody took away the rules that say it. */
+  /** Undefined when another program removed the rules that name it. */
   instance: string | undefined;
   chains: HeldChain[];
   jumps: HeldJump[];
-  /** Whether a rule of somebody else stands before one of ours in iptables' own chains. */
+  /** Whether another program's rule stands before one of ours in iptables' own chains. */
   displaced: boolean;
   /** What its rules counted, by `countKey`. */
   counts: Map<string, Counted>;
-  /** All of it without counters, to compare. */
+  /** All its rules without counters, for comparison. */
   rules: string;
   /** The bindings that its rules name. */
   frontends: Frontend[];
 }
 
-/** An installation of which there is nothing. */
+/** An installation without any rules. */
 export const nothing: Installation = {
   ...{ instance: undefined, chains: [], jumps: [], displaced: false },
   ...{ counts: new Map(), rules: "", frontends: [] },
@@ -46,15 +46,15 @@ export const nothing: Installation = {
 /** What chains are for; a name is `MAGICIP-<instance's hash>-<role>`, and `-<number>` for the part of one magic IP. */
 export type Role = "FORGED" | "COUNT" | "GUARD" | "REFUSE" | "LIVE" | "DNAT" | "MASQ";
 
-/** The start of the comment that tells whose chain it is. */
+/** The start of the comment that names a chain's installation. */
 export const ownerMark = "magic-ip:";
 
-/** By what a role's rules of a binding count. */
+/** The key of what a binding's rules of one role counted. */
 export const countKey = (role: string, binding: string) => `${role} ${binding}`;
 
 /**
- * The installations in what `iptables-save -c` printed, by the start of their chains' names. A node's listing is mostly
- * kube-proxy's: no more is looked at than must be.
+ * The installations in the output of `iptables-save -c`, by the start of their chains' names. Most lines on a node are
+ * kube-proxy's, so each is parsed no further than needed.
  */
 export function parseListing(text: string): Map<string, Installation> {
   const found = new Map<string, Draft>();
@@ -126,7 +126,7 @@ function addRule(found: Map<string, Draft>, crowded: Set<string>, table: string,
   }
 }
 
-/** A comment may hold anything, also what looks like a jump: it is left out before the target is looked for. */
+/** A comment may contain text that looks like a jump, so comments are removed before the target is looked for. */
 function addJump(found: Map<string, Draft>, crowded: Set<string>, jump: HeldJump): void {
   const target = /(?:^| )-[jg] (MAGICIP-\S+)/.exec(jump.text.replace(/"(?:[^"\\]|\\.)*"/g, '""'))?.[1];
   const parts = partsOf(target ?? "");
@@ -138,7 +138,7 @@ function addJump(found: Map<string, Draft>, crowded: Set<string>, jump: HeldJump
   const draft = draftOf(found, parts.prefix);
   draft.jumps.push(jump);
   draft.lines.push({ chain, text: jump.text });
-  // Another installation's jumps may stand before ours: both cannot be the first.
+  // Another installation's jumps may stand before ours: only one of the two can be first.
   draft.displaced ||= crowded.has(chain);
 }
 

@@ -1,15 +1,15 @@
 import { parseIp } from "../../../component/address/ip.ts";
 import type { Binding, Family } from "../../desired/state.ts";
 
-/** Matches and target, as iptables-restore takes them; and the binding that it counts for. */
+/** A rule's matches and target, as iptables-restore takes them, and the binding for which it counts. */
 export interface Rule {
   text: string;
   binding?: string;
 }
 
 /**
- * What matches gets an error at once, or nothing, or goes on; counted for the binding, where it is of one. `tcp-reset`
- * needs the protocol in the rule, so "every protocol" takes two.
+ * Rules that refuse matching packets at once, drop them, or let them pass, and that count for the binding, if given.
+ * `tcp-reset` needs the protocol in the rule, so "every protocol" takes two rules.
  */
 export function refusing(
   { family, protocol, whenNoTarget }: Refusal,
@@ -37,29 +37,29 @@ export interface ByIp {
   byIp: Map<string, Binding[]>;
 }
 
-/** To any of the magic IPs, by the smallest block that holds them: all other packets pass one rule. */
+/** Matches the smallest block that holds all magic IPs: all other packets pass one rule only. */
 export function toAny({ byIp }: ByIp): string {
   return `-d ${covering([...byIp.keys()])}`;
 }
 
-/** The same, as where packets come from. */
+/** The same for source addresses. */
 export function fromAny({ byIp }: ByIp): string {
   return `-s ${covering([...byIp.keys()])}`;
 }
 
-/** The first packet of a flow, and what follows it in that direction, from the magic IP: it dials no one. */
+/** Matches packets from the magic IP in a flow's original direction: no flow begins at a magic IP. */
 export const forged = (ipAddress: string, ports = "") =>
   `-s ${ipAddress} ${ports}-m conntrack --ctdir ORIGINAL `;
 
-/** What conntrack calls a part of no connection, as a segment outside of the window. */
+/** Matches packets that conntrack assigns to no connection, as a segment outside of the window. */
 export const invalid = "-m conntrack --ctstate INVALID ";
 
 export const to = (ipAddress: string) => `-d ${ipAddress} `;
 
-/** What the flow's client dialed. */
+/** Matches what a flow's client sends, by the address that it dialed. */
 export const originallyTo = (ipAddress: string) => `-m conntrack --ctdir ORIGINAL --ctorigdst ${ipAddress} `;
 
-/** Lets all other packets pass one rule only. */
+/** Returns all other packets, so that they pass one rule only. */
 export const notOriginallyTo = (byIp: ByIp["byIp"]) =>
   ` -m conntrack ! --ctorigdst ${covering([...byIp.keys()])} -j RETURN`;
 
@@ -77,7 +77,7 @@ export function originallyDialed({ protocol, port, endPort }: Binding): string {
 
 const span = (port: number, endPort: number) => (port === endPort ? `${port}` : `${port}:${endPort}`);
 
-/** The smallest block with all of them; the tools clear the bits that do not count. */
+/** The smallest block that holds all of them; the tools clear the bits after the prefix. */
 function covering(ipAddresses: string[]): string {
   const ips = ipAddresses.flatMap((text) => parseIp(text) ?? []);
   const [first] = ips;

@@ -7,7 +7,7 @@ export function translation(part: Part): Layout {
     ...{ table: "nat", from },
     text: `${toAny(part)} -j ${part.prefix}-DNAT`,
   }));
-  // A connection that conntrack does not know is not picked up from its middle: see chains.ts.
+  // A connection that conntrack does not know is not taken up from its middle: see ../nftables/chains.ts.
   const unknown = { text: "-p tcp ! --syn -j RETURN" };
   const chains = perIp(part, "nat", "DNAT", to, (bindings) => [
     unknown,
@@ -16,10 +16,10 @@ export function translation(part: Part): Layout {
   return { chains, jumps };
 }
 
-/** New flows find one target; or one of several with equal chances: of n that are left, each takes the nth part. */
+/** A new flow gets the one target, or one of several with equal chances: with n left, a rule takes one in n. */
 function destinations(binding: Binding): string[] {
   const { targets } = binding;
-  // A port of its own must not fall to the targets of the whole IP.
+  // A port or range without a target must not be led to the whole IP's targets.
   if (targets.length === 0) return binding.protocol === undefined ? [] : [`${dialed(binding)}-j RETURN`];
   return targets.map(({ ip, port }, index) => {
     const left = targets.length - index;
@@ -30,9 +30,9 @@ function destinations(binding: Binding): string[] {
 }
 
 /**
- * A target that dials itself would get an answer from itself. The answer to a neighbour on the same bridge would go
- * straight to it and past netfilter, where netfilter does not see what bridges pass on: POSTROUTING knows no incoming
- * interface, but neighbours share the target's network. Others keep their address.
+ * Without it a target that dials itself would answer itself. Where netfilter does not see what bridges pass on, the
+ * answer to a neighbour on the same bridge would go straight to it, past netfilter. POSTROUTING knows no incoming
+ * interface, but neighbours share the target's network, which is matched. Other clients keep their address.
  */
 export function masquerade({ state, family, prefix, byIp, around }: Part): Layout {
   const pairs = state.live.filter(({ ipAddress }) => byIp.has(ipAddress));

@@ -1,6 +1,6 @@
 import type { HeldChain } from "./listing.ts";
 
-/** iptables' own chains in which rules of ours lead to chains of ours, in the order in which tables are asked for. */
+/** iptables' own chains that have jumps to our chains, in the order in which tables are asked for. */
 export const baseChains: HeldChain[] = [
   ...["PREROUTING", "OUTPUT"].map((name) => ({ table: "mangle", name })),
   ...["FORWARD", "OUTPUT", "INPUT"].map((name) => ({ table: "filter", name })),
@@ -8,9 +8,9 @@ export const baseChains: HeldChain[] = [
 ];
 
 /**
- * Asks `iptables-nft-restore --noflush` for these chains and no others. iptables-nft-save, also with `-t`, reads every rule
- * of every table: 112 MB and 10 s beside 96,000 rules of kube-proxy in nat, where this takes 3 MB and milliseconds.
- * It makes no table and no chain that is not there.
+ * Asks `iptables-nft-restore --noflush` for these chains only. iptables-nft-save, even with `-t`, reads every rule of
+ * every table: 112 MB and 10 s beside 96,000 rules of kube-proxy in nat, where this question takes 3 MB and
+ * milliseconds. It creates no table and no chain.
  */
 export function question(chains: HeldChain[]): string {
   const byTable = Map.groupBy(chains, ({ table }) => table);
@@ -20,8 +20,8 @@ export function question(chains: HeldChain[]): string {
 }
 
 /**
- * What was printed for the chains of a question, as iptables-save -c prints it. Where a chain's rules begin is told by the
- * line that makes it, and its table by the order. Undefined when other chains were printed than asked for.
+ * The output for a question's chains, in the form of iptables-save -c. The line that declares a chain begins its rules;
+ * the order tells its table. Undefined when other chains were printed than asked for.
  */
 export function answer(chains: HeldChain[], printed: string): string | undefined {
   const asked = [...Map.groupBy(chains, ({ table }) => table).values()].flat();
@@ -37,8 +37,8 @@ export function answer(chains: HeldChain[], printed: string): string | undefined
 }
 
 /**
- * Of the lines that are printed those to keep, so that a listing of any length takes no memory: others' rules are told by
- * one of them for each of iptables' own chains.
+ * Selects the lines to keep, so that a listing of any length takes no memory. Of other programs' rules it keeps one for
+ * each of iptables' own chains, which shows that there are some.
  */
 export function keptLines(): (line: string) => boolean {
   let crowded = new Set<string>();
@@ -70,7 +70,7 @@ export function unasked(listing: string, known: HeldChain[]): HeldChain[] {
   return fresh;
 }
 
-/** The chain that iptables-nft could not show: it is not there, or has a rule that no iptables made. */
+/** The chain that iptables-nft could not show: it does not exist, or has a rule that iptables did not make. */
 export function unreadable(stderr: string): HeldChain | undefined {
   const [, name, table] = /chain `(\S+)' in table `(\S+)' is incompatible/.exec(stderr) ?? [];
   return name === undefined || table === undefined ? undefined : { table, name };
@@ -88,7 +88,7 @@ export function namedChains(listing: string): HeldChain[] {
 
 export const keyOf = ({ table, name }: HeldChain) => `${table} ${name}`;
 
-/** `-A chain … -c 5 6 -j TARGET` with the counters in front. A comment may hold anything, but no target's place. */
+/** `-A chain … -c 5 6 -j TARGET` with the counters in front. Text in a comment is not taken for the target. */
 function countFirst(line: string): string {
   const [, rule, packets, bytes, target] = /^(.*) -c (\d+) (\d+)( -[jg] .*)?$/.exec(line) ?? [];
   return rule === undefined ? line : `[${packets}:${bytes}] ${rule}${target ?? ""}`;

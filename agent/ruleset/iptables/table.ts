@@ -4,13 +4,13 @@ import { layout, unservedIp } from "./layout.ts";
 import { countKey, type HeldChain, type Installation, nothing } from "./listing.ts";
 
 /**
- * One family's rules as text for `iptables-restore --noflush --counters`: it replaces what the installation has
- * (`before`), touches nobody else's rules and goes on counting where the old rules were.
+ * One family's rules as text for `iptables-restore --noflush --counters`. It replaces the installation's rules
+ * (`before`), leaves all other rules alone, and keeps the counts of the old rules.
  *
- * Each table is one transaction, and nothing holds them together, so their order is what keeps packets from going
- * wrong in between. mangle first: no magic IP is translated before it is guarded. Then filter: no flow is led to a pod
- * before the pod is live, and a pod that is gone gets nothing more, while new flows to it are refused until nat follows
- * at once. nat last. Magic IPs that leave are the other way round: their guards and refusals go after their nat.
+ * Each table is a transaction of its own, so the order of the tables keeps packets from going wrong in between. mangle
+ * is first: no magic IP is translated before it is guarded. filter is second: no flow is led to a pod before the pod is
+ * live, and a pod that is gone gets no more packets, while new flows to it are refused until nat follows at once. nat
+ * is last. For magic IPs that leave the order is reversed: their guards and refusals go after their nat.
  */
 export function ruleset(
   state: DesiredState,
@@ -34,21 +34,21 @@ export function ruleset(
   ].join("");
 }
 
-/** The tables in the order in which an installation's rules leave: first what translates, last what guards. */
+/** The order in which an installation's tables are removed: first what translates, last what guards. */
 export const leavingOrder: Table[] = ["nat", "filter", "mangle"];
 
-/** Takes an installation's rules away. */
+/** The text that removes an installation's rules. */
 export function removal(before: Installation, tables = leavingOrder): string {
   return blocks(tables, { chains: [], jumps: [] }, before);
 }
 
-/** Leaves an installation's chains of a table without rules, where a jump to one of them cannot be taken away. */
+/** The text that empties an installation's chains of a table, where a jump to one of them cannot be removed. */
 export function emptying(before: Installation, table: Table): string {
   const chains = before.chains.filter((chain) => chain.table === table);
   return `*${table}\n${chains.map(({ name }) => `:${name} - [0:0]\n`).join("")}COMMIT\n`;
 }
 
-/** The jumps that an installation may have in chains that cannot be read, as its rules elsewhere tell. */
+/** The jumps that an installation may have in chains that cannot be read, derived from its other rules. */
 export function likelyJumps(
   prefix: string,
   family: Family,
@@ -71,7 +71,7 @@ export function likelyJumps(
     const masquerade = table === "nat" ? [`-j ${prefix}-MASQ`] : [];
     return [...masquerade, ...texts].map((text) => ({ table: table as Table, from: name, text }));
   });
-  // Of two that differ in how the block of IPs is written, the one that a listing has is true.
+  // Of two that differ only in the block of IPs, the later one is from a listing, and is kept.
   const known = all.map((jump): [string, Jump] => {
     return [`${jump.table} ${jump.from} ${jump.text.replace(/-[ds] \S+ /, "")}`, jump];
   });
@@ -96,7 +96,7 @@ function block(
   const names = new Set(chains.map(({ name }) => name));
   const old = before.chains.filter(here).map(({ name }) => name);
   const lines = [
-    // To declare a chain is to make it, or to empty it.
+    // Declaring a chain creates it, or empties it.
     ...[...new Set([...names, ...old])].map((name) => `:${name} - [0:0]`),
     ...before.jumps.filter(here).map(({ from, text }) => `-D ${from} ${text}`),
     ...chains.flatMap((chain) => ruleLines(chain, before.counts)),
@@ -106,7 +106,7 @@ function block(
   return lines.length === 0 ? "" : `*${table}\n${lines.join("\n")}\nCOMMIT\n`;
 }
 
-/** The first rule of a binding goes on from what all of its rules counted. */
+/** The first rule of a binding starts with the sum of the counts of all its rules. */
 function ruleLines({ role, name, rules }: Chain, counts: Installation["counts"]): string[] {
   return rules.map(({ text, binding }, index) => {
     const first = binding !== undefined && rules[index - 1]?.binding !== binding;
@@ -116,7 +116,7 @@ function ruleLines({ role, name, rules }: Chain, counts: Installation["counts"])
   });
 }
 
-/** In front of everybody else's, in their own order. */
+/** Inserts the jumps before all other rules, in their own order. */
 function jumpLines(jumps: Jump[]): string[] {
   return jumps.map(({ from, text }, index) => {
     const position = jumps.slice(0, index).filter((other) => other.from === from).length + 1;

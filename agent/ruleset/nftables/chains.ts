@@ -12,21 +12,20 @@ interface Chain {
 }
 
 /**
- * The chains for the sets and maps that there are. They never change with pods.
+ * The chains for the existing sets and maps. They do not change with pods.
  *
- * - entry at -150 sees the magic IP as destination (the kernel translates at -100, whatever a nat chain's priority is):
- *   what comes from outside the node is dropped there, what clients send is counted, and flows to a pod that left the
- *   live set are refused, in the transaction that removes it. Refused after the translation, with br_netfilter, the
- *   kernel would hand the reset straight to the bridge, from the pod's own address, which a client does not know. To
- *   refuse in prerouting takes Linux 5.9. Conntrack remembers nothing before it was here: what is forged is dropped.
- * - nat at -110, before kube-proxy's and iptables' -100: with equal numbers the order would be that of registration.
- *   Numbers, because nft 1.0.6 refuses `dstnat` in the output hook.
+ * - entry, at -150, sees the magic IP as destination (the kernel translates at -100, whatever a nat chain's priority
+ *   is). It drops what comes from outside the node, counts what clients send, and refuses flows to a pod that left the
+ *   live set, in the transaction that removes it. After the translation, with br_netfilter, the kernel would hand the
+ *   reset straight to the bridge, from the pod's own address, which a client does not know. Refusing in prerouting
+ *   takes Linux 5.9. Forged packets are dropped here, because conntrack confirms an entry only later.
+ * - nat, at -110, is before kube-proxy's and iptables' -100: with equal numbers the order of registration would decide.
+ *   Priorities are numbers, because nft 1.0.6 refuses `dstnat` in the output hook.
  * - guard runs after the translation: a packet that still has a magic IP as destination found no target. Refusing it in
  *   forward, output and input lets pods and the node fail in milliseconds, keeps it off the uplink, and leaves no
  *   untranslated conntrack entry that would outlive it. In input it meets a magic IP that the node has itself, as every
  *   external IP of a Service with kube-proxy in its ipvs mode, before IPVS does (98).
- * - Of an IP only our own ports are looked at where flows are cut, and what another installation has of it is passed on
- *   to its own table everywhere else.
+ * - Flows are cut only on our own ports of an IP. Elsewhere another installation's packets are passed on to its table.
  */
 export function chainsOf(state: DesiredState, objects: NamedObject[]): string {
   const names = new Set(objects.map(({ name }) => name));
@@ -37,8 +36,9 @@ export function chainsOf(state: DesiredState, objects: NamedObject[]): string {
 }
 
 /**
- * INVALID is also a segment far from its place in a healthy connection, which a reset would end (iptables-extensions(8),
- * REJECT). Without tcp_loose it is every segment of a connection that conntrack does not know, and those are to be reset.
+ * INVALID includes a segment outside the window of a healthy connection, which a reset would end
+ * (iptables-extensions(8), REJECT). Without tcp_loose all segments of unknown connections are INVALID, and must be
+ * reset.
  */
 function refuse({ tcpLoose = true }: DesiredState): Chain {
   return {
@@ -75,17 +75,17 @@ function entryChains({ uplinks, tcpLoose = true }: DesiredState, used: Family[])
 }
 
 /**
- * Nothing begins at a magic IP: what its pods answer comes from it only after these hooks. Were conntrack to remember a
- * forged packet to a client's port, what the client sends from there would be the answer to it, and never translated.
+ * No flow begins at a magic IP: its pods' answers get it as their source after these hooks. If conntrack remembered a
+ * forged packet to a client's port, what the client sends from there would be the answer, and not be translated.
  */
 function forged(family: Family): string {
   return `${header(family)} saddr @ips${digit(family)} counter drop`;
 }
 
 /**
- * A target's segment that is INVALID would leave with the pod's own address, and its client, which knows no such
- * connection, reset the target's end of it (kubernetes/kubernetes#74839, where kube-proxy drops them of everybody). Only
- * what comes in the middle of a connection: of one that passes this node on one way only, the SYN-ACK is INVALID too.
+ * A target's INVALID segment would leave with the pod's own address. Its client knows no such connection, and would
+ * reset the target's end (kubernetes/kubernetes#74839; kube-proxy drops all INVALID packets). Segments with FIN, SYN or
+ * RST pass: where a connection passes this node in one direction only, its SYN-ACK is INVALID, too.
  */
 const invalid = "ct state invalid tcp flags & (fin | syn | rst) == 0x0 goto misplaced";
 
@@ -95,11 +95,11 @@ function misplaced(family: Family): string {
 }
 
 /**
- * Each hook of nat has two chains with the same rules, because a table is not replaced in one moment for a packet that is
- * under way: nf_tables_commit switches the generation, and each base chain reads it when the packet enters it. The new
- * chain comes before the old one of the same priority. A packet that enters it before the switch, and the old one after
- * it, finds no rule in either (5 of 270,000 connections in 230 replacements); one that looks in an old map after the
- * switch finds it empty. The second chain runs later, finds the new rules, and is not asked where the first translated.
+ * Each hook of nat has two chains with the same rules, because a packet can meet the old and the new table:
+ * nf_tables_commit switches the generation, and each base chain reads it when the packet enters the chain. The new
+ * chain comes before the old one of the same priority. A packet that enters the new one before the switch, and the old
+ * one after it, finds no rule (5 of 270,000 connections in 230 replacements); one that looks in an old map after the
+ * switch finds it empty. The second chain runs later, finds the new rules, and is skipped where the first translated.
  */
 function natChains(state: DesiredState, used: Family[], names: Set<string>): Chain[] {
   const translated = used.map(
@@ -131,8 +131,8 @@ function translation(family: Family, names: Set<string>): string[] {
 }
 
 /**
- * A connection that conntrack does not know, because its pod is gone or it was forgotten, is left to the guard, as with
- * nf_conntrack_tcp_loose=0, and not picked up from its middle. A pod that had another connection from the same port a
+ * A connection that conntrack does not know, because its pod is gone or its entry is, is left to the guard, as with
+ * nf_conntrack_tcp_loose=0, and not taken up from its middle. A pod that had another connection from the same port a
  * minute ago (TIME_WAIT) would answer with ACKs, and the client would hang instead of being reset.
  */
 function unknownConnection(): string {
@@ -151,7 +151,7 @@ function dnat(family: Family, shape: "" | "-whole", names: Set<string>): string[
   ];
 }
 
-/** A target that dials itself would get an answer from itself; so would, in effect, a bridged one past netfilter. */
+/** Without it a target that dials itself would answer itself, and a bridged target would answer past netfilter. */
 function masquerade(state: DesiredState, family: Family): string[] {
   const ip = header(family);
   const translated = `ct original ${ip} daddr @ips${digit(family)} ct status dnat`;
@@ -224,8 +224,8 @@ function familyChains(state: DesiredState, family: Family, names: Set<string>): 
 }
 
 /**
- * Pods are behind an interface of these kinds that is not known to lead outside. Others' names may be any bytes, so they are
- * known by their index too, which a new name does not change; the name holds when a link is made anew. An index is written
+ * Pods are behind an interface of these kinds that is not known to lead outside. Uplinks are known by their index, too,
+ * because a name may be any bytes and may change; the name still matches when a link is made anew. An index is written
  * with 16 digits, which no interface can have as its name.
  */
 function arrival({ uplinkIndexes = [] }: DesiredState, family: Family, names: Set<string>): string[] {
@@ -241,14 +241,14 @@ function arrival({ uplinkIndexes = [] }: DesiredState, family: Family, names: Se
   ];
 }
 
-/** A flow that was translated, to a pod that is not live, must not go on. */
+/** Refuses a translated flow to a pod that is not live. */
 function owned(family: Family): string[] {
   const ip = header(family);
   const end = digit(family);
   return [`ct status dnat ${ip} daddr . ct reply ${ip} saddr != @live${end} goto cut${end}`];
 }
 
-/** What bindings of one shape own, counted; ports of their own come before ranges, and these before whole IPs. */
+/** What bindings of one shape own, counted. Single ports come before ranges, and ranges before whole IPs. */
 function counted(set: string, family: Family, names: Set<string>, verdict: string): string[] {
   const name = `${set}${digit(family)}`;
   const shape = set.endsWith("-whole") ? "-whole" : "";

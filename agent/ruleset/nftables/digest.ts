@@ -1,9 +1,9 @@
 import type { Element } from "./encoding.ts";
 
 /**
- * Digests of elements, as agent/netlink/digest.c computes them: two MurmurHash3 of different seeds, over 32-bit words.
- * Those of a set's elements are added up, so that neither their order matters nor what else is in the set when one
- * changes.
+ * Digests of elements, as agent/netlink/digest.c computes them: two MurmurHash3 with different seeds, over 32-bit
+ * words. A set's digest is the sum of its elements' digests, so that their order does not matter, and a change of one
+ * element does not need the others.
  */
 export interface Digest {
   count: number;
@@ -13,7 +13,7 @@ export interface Digest {
 
 export const noElements: Digest = { count: 0, one: 0, two: 0 };
 
-/** With this element more, or (`times` -1) less. */
+/** The sum with this element added, or (`times` -1) removed. */
 export function withElement(sum: Digest, element: Element, times: 1 | -1 = 1): Digest {
   const words = wordsOf(element);
   return {
@@ -23,12 +23,12 @@ export function withElement(sum: Digest, element: Element, times: 1 | -1 = 1): D
   };
 }
 
-/** As the program says it. */
+/** In the netlink program's notation. */
 export function digestText({ one, two }: Digest): string {
   return [one, two].map((half) => half.toString(16).padStart(8, "0")).join("");
 }
 
-/** What stands for an attribute that an element does not have. */
+/** Stands for an attribute that an element does not have. */
 const absent = 0xffffffff;
 
 const verdictCodes: Record<string, number> = { drop: 0, accept: 1, goto: -4 };

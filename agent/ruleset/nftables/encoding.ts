@@ -2,22 +2,22 @@ import { formatIpv4, parseIpv4 } from "../../../component/address/ipv4.ts";
 import { formatIpv6, parseIpv6 } from "../../../component/address/ipv6.ts";
 
 /**
- * Elements of sets and maps as the kernel has them, in hex digits: each part of a key or of data fills registers of four
- * bytes (nf_tables' NFT_REG32_SIZE), in network order but for numbers of the machine itself, as marks.
+ * Elements of sets and maps as the kernel has them, in hex digits. Each part of a key or of data fills registers of
+ * four bytes (nf_tables' NFT_REG32_SIZE), in network order; only numbers, as marks, are in the machine's order.
  */
 export type Part = "ipv4" | "ipv6" | "protocol" | "port" | "number" | "interface";
 
 /** What the elements of a set are made of. */
 export interface ElementType {
   key: Part[];
-  /** Of a map; of a verdict map it is "verdict". */
+  /** Undefined for a set, "verdict" for a verdict map. */
   data: Part[] | "verdict" | undefined;
 }
 
-/** An element, or what is to become one. */
+/** An element in the kernel, or one to add. */
 export interface Element {
   key: string;
-  /** Of an interval. */
+  /** Empty unless it is an interval. */
   end: string;
   data: string;
   /** Of a verdict map, in place of data. */
@@ -36,13 +36,13 @@ const parts: [pattern: RegExp, part: Part][] = [
   [/^ifname$/, "interface"],
 ];
 
-/** Of `type a . b : c` or `typeof x . y : z`, as a set's definition says it. */
+/** Parses `type a . b : c` or `typeof x . y : z`, as in a set's definition. */
 export function elementType(definition: string): ElementType {
   const [key = "", data] = definition.replace(/^type(of)? /, "").split(" : ");
   return { key: partsOf(key), data: data === undefined || data === "verdict" ? data : partsOf(data) };
 }
 
-/** `littleEndian`: the machine's order. Elements are as `objectsOf` words them: `key` or `key : data`. */
+/** `littleEndian`: the machine's byte order. Elements are texts of `objectsOf`: `key` or `key : data`. */
 export function encode(text: string, { key, data }: ElementType, littleEndian: boolean): Element {
   const [keyText = "", dataText = ""] = text.split(" : ");
   const interval = keyText.includes("-") ? /^(.* )(\d+)-(\d+)(.*)$/.exec(keyText) : null;
@@ -50,7 +50,7 @@ export function encode(text: string, { key, data }: ElementType, littleEndian: b
   const [, before = "", first = "", last = "", after = ""] = interval ?? [];
   const keys = (isInterval ? before + first + after : keyText).split(" . ");
   const ends = isInterval ? (before + last + after).split(" . ") : [];
-  // nft puts the bounds of intervals into network order, whatever they are.
+  // nft puts the bounds of intervals into network order, whatever their type is.
   const order = littleEndian && !isInterval;
   const element = {
     key: encodeAll(keys, key, order),
@@ -60,7 +60,7 @@ export function encode(text: string, { key, data }: ElementType, littleEndian: b
   return { ...element, data: data ? encodeAll(dataText.split(" . "), data, littleEndian) : "" };
 }
 
-/** The words of a key or of data; an interval is `8000-8010`. */
+/** The text of a key or of data; an interval is `8000-8010`. */
 export function decode(hex: string, end: string, type: Part[], littleEndian: boolean): string {
   let at = 0;
   const words = type.map((part) => {
@@ -72,7 +72,7 @@ export function decode(hex: string, end: string, type: Part[], littleEndian: boo
   return words.join(" . ");
 }
 
-/** Bytes. */
+/** Widths in bytes. */
 const widths: Record<Part, number> = { ipv4: 4, ipv6: 16, protocol: 1, port: 2, number: 4, interface: 16 };
 
 function partsOf(text: string): Part[] {
@@ -83,7 +83,7 @@ function partsOf(text: string): Part[] {
   });
 }
 
-/** A single part is as long as it is; where there are several, each fills its registers. */
+/** A single part keeps its length; one of several is padded to whole registers. */
 function encodeAll(words: string[], type: Part[], littleEndian: boolean): string {
   if (type.length === 1) return digitsOnce(words[0] ?? "", type[0] ?? "number", littleEndian);
   let text = "";
@@ -94,7 +94,7 @@ function encodeAll(words: string[], type: Part[], littleEndian: boolean): string
   return text;
 }
 
-/** Ten thousand elements have some hundred different words. */
+/** A cache: ten thousand elements have some hundred different words. */
 const known = new Map<string, string>();
 const mostKnown = 2_000;
 

@@ -8,9 +8,9 @@ export const trafficSets = ["traffic4", "traffic-ranges4", "traffic-whole4"].fla
 ]);
 
 /**
- * The frontend that a key of a counting set is about: an IP, with a protocol and a port unless it is the whole IP. A range
- * has its first and its last port as numbers of the machine (ranges.ts), or is an interval, as it was in version 0.1.
- * `littleEndian`: the machine's order.
+ * The frontend of a key of a counting set: an IP, with a protocol and a port unless it is a whole IP. A range has its
+ * first and its last port as numbers of the machine (ranges.ts); in version 0.1 it was an interval. `littleEndian`: the
+ * machine's byte order.
  */
 export function frontendOf(
   set: string,

@@ -17,8 +17,8 @@ export interface HeldElement {
 }
 
 /**
- * Adds what an element says of where the table leads. `frontends`: all of the table, for a range is looked up by its first
- * port only. `littleEndian`: the machine's order.
+ * Adds the target or the live pod of an element. `frontends`: all of the table, because a range's key has only its
+ * first port. `littleEndian`: the machine's byte order.
  */
 export function addHeld(
   held: HeldRules,
@@ -45,7 +45,7 @@ export function addHeld(
   held.targets.set(name, places);
 }
 
-/** Of a spread map the key's last part is a slot, which is left out. */
+/** The last part of a spread map's key is the slot, which is left out. */
 function frontendOf(
   { key, end }: HeldElement,
   shape: string,

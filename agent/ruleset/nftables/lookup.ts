@@ -3,14 +3,14 @@ import type { Binding, Family, Frontend } from "../../desired/state.ts";
 
 /**
  * How a binding is looked up. The suffix is part of the names of sets and maps: `targets4`, `targets-ranges6`,
- * `targets-whole4`. All of them are hashed. Sets of intervals would do for ranges, but the kernel shows the elements of
- * one (nft_set_pipapo) some hundred microseconds after the rest of a transaction, and whoever connects meanwhile is
- * refused or led to the whole IP's pod: ranges are compared by rules instead (ranges.ts).
+ * `targets-whole4`. All of them are hashed. Interval sets could hold ranges, but the kernel shows the elements of one
+ * (nft_set_pipapo) some hundred microseconds after the rest of a transaction. A client that connects in between is
+ * refused or led to the whole IP's pod, so rules compare ranges instead (ranges.ts).
  */
 export const shapes = ["", "-ranges", "-whole"] as const;
 export type Shape = (typeof shapes)[number];
 
-/** New flows to a load balanced binding draw one of so many slots: whatever divides it is spread evenly. */
+/** A new flow to a load-balanced binding draws one of 60 slots: target counts that divide 60 get equal shares. */
 export const slots = 60;
 
 export const families = ["ipv4", "ipv6"] as const;
@@ -26,13 +26,13 @@ export function shapeOf({ protocol, port, endPort }: Frontend): Shape {
   return port === endPort ? "" : "-ranges";
 }
 
-/** What a packet to the magic IP is looked up by. Of ranges that is the matter of rules. */
+/** The key by which a packet to the magic IP is looked up. Rules compare ranges instead. */
 export function lookup(family: Family, shape: Exclude<Shape, "-ranges">): string {
   const destination = `${header(family)} daddr`;
   return shape === "-whole" ? destination : `${destination} . meta l4proto . th dport`;
 }
 
-/** What a binding is counted by; of a range with its first and its last port. */
+/** The key by which a binding is counted; that of a range has its first and its last port. */
 export function key(frontend: Frontend): string {
   const { ipAddress, protocol, port, endPort } = frontend;
   if (protocol === undefined) return ipAddress;
@@ -40,8 +40,8 @@ export function key(frontend: Frontend): string {
 }
 
 /**
- * What happens to ports of the magic IP that no binding owns: as with a whole IP, else the strictest of its bindings. Where
- * another installation has ports of the IP too, both refuse, or it would depend on whose table comes first.
+ * What happens to ports of the magic IP that no binding owns: the policy of the whole IP, else the strictest of its
+ * bindings. Where another installation has ports of the IP, too, both refuse, or the order of the tables would decide.
  */
 export function policies(bindings: Binding[], neighbours: Frontend[] = []): Map<string, WhenNoTarget> {
   const byIp = Map.groupBy(bindings, ({ ipAddress }) => ipAddress);
@@ -57,5 +57,5 @@ function policy(bindings: Binding[], isShared: boolean): WhenNoTarget {
   return strictness.find((name) => bindings.some(({ whenNoTarget }) => whenNoTarget === name)) ?? "reject";
 }
 
-/** What a policy is to nft. */
+/** The nft verdict of each policy. */
 export const verdicts: Record<WhenNoTarget, string> = { reject: "goto refuse", drop: "drop", pass: "accept" };

@@ -2,8 +2,8 @@ import { type DesiredState, type Family, familyOf } from "../../desired/state.ts
 import { digit, header, lookup, shapeOf } from "./lookup.ts";
 
 /**
- * Lets pass what another installation has on our magic IPs: whether it comes from outside, and what clients get without a
- * target, is its own table's to say. Only packets that are for none of our ports come here.
+ * Lets packets to another installation's ports of our magic IPs pass: its own table decides about those from outside,
+ * and about those without a target. Only packets to none of our ports come here.
  */
 export function neighbourRules(
   { neighbours = [] }: DesiredState,

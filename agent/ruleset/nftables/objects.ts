@@ -48,7 +48,7 @@ export function targetElements(binding: Binding): [map: string, elements: string
   const family = familyOf(binding.ipAddress);
   const suffix = `${shapeOf(binding)}${digit(family)}`;
   const data = binding.targets.map(({ ip, port }) => (port === undefined ? ip : `${ip} . ${port}`));
-  // Of ranges, the first port tells which: nft keeps the types of four parts of a key, and the slot is one.
+  // A range's key has its first port only: nft keeps the types of four parts of a key, and the slot is one.
   const from = key({ ...binding, endPort: binding.port });
   if (!binding.loadBalance) return [`targets${suffix}`, data.map((to) => `${from} : ${to}`)];
   if (data.length === 0) return [`spread${suffix}`, []];
@@ -65,7 +65,7 @@ function hairpinElement(podIp: string): string {
   return `${podIp} . ${podIp}`;
 }
 
-/** What leaves the sets of live pairs, and what comes. Pairs that stay are mostly the same objects. */
+/** What leaves the sets of live pairs, and what comes. Most pairs that stay are the same objects. */
 export function liveChanges(
   before: LivePair[],
   after: LivePair[],
@@ -149,7 +149,7 @@ function shapeObjects(all: Binding[], family: Family, shape: Shape): NamedObject
   ];
 }
 
-/** numgen has no name as a type; in a range's keys it stands for a number of the rule (ranges.ts). */
+/** numgen has no type name, hence `typeof`; in a range's keys it stands for a constant of the rule (ranges.ts). */
 function typesOf(family: Family, shape: Shape): Record<"counted" | "targets" | "spread", string> {
   const [ip, address] = [`${header(family)} daddr`, `${family}_addr`];
   const draw = `numgen random mod ${slots}`;
@@ -173,7 +173,7 @@ function typesOf(family: Family, shape: Shape): Record<"counted" | "targets" | "
   }
 }
 
-/** Ports of their own on an IP that is also a whole one: without a target they must not fall to the whole's. */
+/** Single ports of an IP that is a whole IP, too: without a target they must not be led to the whole IP's target. */
 function keysBesideWhole(all: Binding[], bindings: Binding[]): string[] {
   const whole = new Set(
     all.filter(({ protocol }) => protocol === undefined).map(({ ipAddress }) => ipAddress),
@@ -181,7 +181,7 @@ function keysBesideWhole(all: Binding[], bindings: Binding[]): string[] {
   return bindings.filter(({ ipAddress }) => whole.has(ipAddress)).map(key);
 }
 
-/** Verdicts for what differs from the rule, which is to refuse: of IPs, and of ports that differ from their IP. */
+/** Verdicts of IPs whose policy is not the default (to refuse), and of ports whose policy differs from their IP's. */
 function policyObjects(
   bindings: Binding[],
   neighbours: Frontend[],
@@ -212,7 +212,7 @@ function policyObjects(
 }
 
 function sharedObjects({ uplinks = [] }: DesiredState): NamedObject[] {
-  // Others are known by their index only: see arrival() in chains.ts.
+  // Other names are matched by their index only: see arrival() in chains.ts.
   const names = uplinks.filter(isPlain).map((name) => `"${name}"`);
   return names.length === 0 ? [] : [plainSet("uplinks", "ifname", names)];
 }

@@ -4,8 +4,8 @@ import { digit, header, policies, shapeOf, slots, verdicts } from "./lookup.ts";
 
 /**
  * Ranges of ports, as rules. A map leads the packets of each magic IP that has ranges to a chain with one rule for each
- * of them: a packet passes the ranges of its own magic IP and no others. Each role of a range has such a map, and a
- * chain for each of these IPs. While it loads the table, nft takes some 25 kB for each range (1,000 of them: 35 to 50 MB).
+ * range, so a packet passes the ranges of its own magic IP only. Each role of a range has such a map, and a chain for
+ * each of these IPs. While nft loads the table, it takes some 25 kB for each range (1,000 of them: 35 to 50 MB).
  */
 const roles = ["targets", "traffic", "outside", "rejected", "policy"] as const;
 export type Role = (typeof roles)[number];
@@ -25,13 +25,13 @@ export function rangedRoles(state: DesiredState, family: Family): { name: string
   }));
 }
 
-/** The rule that leads to the chains, where there are any: ports of their own come before it, and are not led on. */
+/** The rule that leads to the chains, if there are any. Rules for single ports come before it, and end there. */
 export function toRanges(names: Set<string>, family: Family, role: Role): string[] {
   const map = dispatchMap(role, family);
   return names.has(map) ? [`${header(family)} daddr vmap @${map}`] : [];
 }
 
-/** The chains, each of which ends with what else there is for the role: whatever is in no range is led on. */
+/** The chains. Each ends with the role's other rules, for packets that are in no range. */
 export function rangeChains(state: DesiredState, family: Family, rest: Record<Role, string[]>): RangeChain[] {
   const ips = rangedIps(state, family);
   return rolesOf(state, ips).flatMap((role) =>
@@ -64,7 +64,7 @@ function rangedIps({ bindings, neighbours }: DesiredState, family: Family): Rang
   });
 }
 
-/** Outsiders are told apart only with the outside guard, verdicts only where a range's differs from its IP's. */
+/** The outside role needs the outside guard; the policy role needs a range whose policy differs from its IP's. */
 function rolesOf({ uplinks }: DesiredState, ips: RangedIp[]): Role[] {
   const differ = ips.some(({ ranges, policy }) => ranges.some(({ whenNoTarget }) => whenNoTarget !== policy));
   const without = { targets: false, traffic: false, rejected: false, outside: uplinks === undefined };
@@ -80,7 +80,7 @@ function rulesOf(role: Role, range: Binding, { whole, policy }: RangedIp): strin
   const counted = `${match} ${key} @${role}-ranges${end}`;
   switch (role) {
     case "targets":
-      // Without a target it must not fall to the whole IP's.
+      // A packet to a range without a target must not be led to the whole IP's target.
       return [`${match} ${translation(range, family)}`, ...(whole ? [`${match} return`] : [])];
     case "traffic":
       return [`${counted} goto owned${end}`];
@@ -99,7 +99,7 @@ function translation(range: Binding, family: Family): string {
   return `dnat ${header(family)} to ${key}${draw} map @${map}-ranges${digit(family)}`;
 }
 
-/** A number in a key, where nft takes no plain one: a random one below 1, and so much more. */
+/** A constant in a key, where nft takes no plain number: a random number below 1, plus the constant. */
 const always = (number: number) => `numgen random mod 1 offset ${number}`;
 
 const dispatchMap = (role: Role, family: Family) => `ranged-${role}${digit(family)}`;

@@ -10,7 +10,7 @@ export function tableName(instance: string): string {
   return `magic-ip-${instance}`;
 }
 
-/** A write of ours: when, in seconds since 1970, and which of this agent's it is. Both are less than 2³². */
+/** Identifies a write: its time, in seconds since 1970, and its number. Both are less than 2³². */
 export interface Stamp {
   time: number;
   /** From `firstNumber` on. */
@@ -18,16 +18,16 @@ export interface Stamp {
 }
 
 /**
- * The numbers of agents that also write a stamp every minute, with the time of the last write, to show that they are there.
- * Those of earlier versions, which do not, are smaller.
+ * From this number on, the agent also writes a stamp every minute, with the time of the last write, to show that it
+ * runs. Agents of earlier versions do not, and have smaller numbers.
  */
 export const firstNumber = 2 ** 31;
 
-/** What a table keeps over and above its state. */
+/** What a table keeps in addition to its state. */
 export interface Keepsakes {
   /** Bindings go on counting from here. */
   counts?: ElementCounts;
-  /** An agent that starts without an API server can tell by it how old its rules are. */
+  /** Its time tells an agent that starts without an API server how old its rules are. */
   stamp?: Stamp;
 }
 
@@ -35,14 +35,14 @@ export interface Keepsakes {
 export const stampSet = "written";
 
 /**
- * The set in which an agent that starts finds what the table was written from and how the kernel showed it then, as its
- * only element: two digests of the frame. Where both still hold, nothing needs to be written.
+ * The set with two digests of the frame as its only element: of the text that it was written from, and of what the
+ * kernel showed then. An agent that starts and finds both unchanged does not write the frame again.
  */
 export const layoutSet = "layout";
 
 /**
- * The whole table as nft text, for one `nft -f -`: add, delete and define make one transaction that replaces the table
- * of this installation whatever stood in it, or leaves everything as it was.
+ * The whole table as nft text for one `nft -f -`: add, delete and define make one transaction, which replaces this
+ * installation's table, whatever was in it, or changes nothing.
  */
 export function ruleset(state: DesiredState, { counts = new Map(), stamp }: Keepsakes = {}): string {
   const name = tableName(state.instance);
@@ -74,7 +74,7 @@ export function chainSizes(table: string): Map<string, number> {
   );
 }
 
-/** Elements of a set or map that go, and that come. */
+/** Elements to delete from a set or map, and to add to it. */
 export interface Change {
   set: string;
   removed: string[];
@@ -82,8 +82,8 @@ export interface Change {
 }
 
 /**
- * What brings the table from one state to another by elements: undefined when more than elements differ, as after a change
- * of the configuration. Its cost is that of what changed.
+ * The changes of elements that lead from one state to another; undefined if more than elements differs, as after a
+ * change of the configuration. Its cost is that of what changed.
  */
 export function difference(before: DesiredState, after: DesiredState): Change[] | undefined {
   if (!sameFrame(before, after)) return undefined;
@@ -97,7 +97,7 @@ export function difference(before: DesiredState, after: DesiredState): Change[] 
   return changes.all();
 }
 
-/** As an element of its set. */
+/** The stamp as an element of its set. */
 export function stampKey({ time, number }: Stamp): string {
   return `${time} . ${number}`;
 }
