@@ -79,7 +79,7 @@ export class JsonReader {
     return this.#stack.length > 0 || this.#depth > 0 || this.#token !== undefined;
   }
 
-  /** Reads the next bytes; returns the values that they complete, undefined for one of another shape. @throws {JsonError} */
+  /** Reads a chunk; returns the values that it completes, undefined for one of another shape. @throws {JsonError} */
   read(chunk: Buffer): unknown[] {
     this.#values = [];
     for (let at = 0; at < chunk.length;) {
@@ -268,7 +268,7 @@ function valueOf({ parts, length, isString }: Token): unknown {
   }
 }
 
-/** Bytes of a line that JSON.parse may read: enough for the event of a usual pod, and the most that an object may keep. */
+/** Bytes of a line that JSON.parse may read: enough for a usual pod's event, and the most that an object may keep. */
 const longestLine = 16_384;
 
 /** The end of the line that begins here; -1 where it is not in the chunk, or too far. */

@@ -105,7 +105,7 @@ function pageShape(pod: Fields): Fields {
   return { fields: { kind: "text" as const, metadata, items: { items: pod, most: pageLength * 10 } } };
 }
 
-/** 410 Gone: a watch or a next page cannot continue from its version (etcd compaction), so everything is listed again. */
+/** 410 Gone: a watch or a next page cannot continue from its version (etcd compaction); all pods are listed again. */
 export function isExpired(error: unknown): boolean {
   return error instanceof ApiError && error.status === 410;
 }

@@ -10,14 +10,14 @@ import { type PodListener, PodWatch, sleep, type Times } from "./podwatch.ts";
 export type { PodListener } from "./podwatch.ts";
 
 /**
- * Selectors of one namespace that have a watch each. Each watch is a connection to the API server, which takes 0.17 MiB;
+ * Selectors of one namespace that have a watch each. A watch is a connection to the API server, which takes 0.17 MiB;
  * with more selectors, one watch covers all pods of the node in the namespace, and the agent applies the selectors.
  */
 const mostSelectors = 16;
 
 /** The pods of this node that the addresses may lead to, kept up to date with the API server. */
 export interface PodSource {
-  /** The pods known now; undefined until every selector was listed or has failed, or `first` milliseconds have passed. */
+  /** The pods known now; undefined until every selector was listed or has failed, or `times.first` has passed. */
   pods(): Pod[] | undefined;
   /** Matches what `pods` returns at the same moment. */
   sight: Sight;
@@ -30,9 +30,9 @@ const usual: Times = { comeBack: 11_000, silence: 75_000, settled: 1_000, first:
 /**
  * Lists, then watches, the pods of the node for each namespace and selector until the signal aborts. A watch resumes
  * where it ended. The pods are listed again where events may be lost: after a silence, when the version is too old to
- * resume from, and when versions go backwards (an etcd restore). The relist after `pollInterval` catches any other loss.
- * Failures are retried without end; the known pods stay known. Selectors wait for each other only at the start: an agent
- * that cannot list one namespace must still serve the addresses of all others.
+ * resume from, and when versions go backwards (an etcd restore). The relist after `pollInterval` catches other losses.
+ * Failures are retried without end; the known pods stay known. Selectors wait for each other only at the start: an
+ * agent that cannot list one namespace must still serve the addresses of all others.
  */
 export function watchPods(
   api: Api,

@@ -5,7 +5,7 @@ import { type Fields, JsonError } from "./json.ts";
 import { isExpired, type Known, keep, type Interest, list, podsPath, selection } from "./podpages.ts";
 import { type Deleted, isOlder } from "./podversions.ts";
 
-/** Receives every change, and each failure of a list or watch (`source`: path and selector); undefined: it works again. */
+/** Receives every change, and every failure of a list or watch (`source`: path and selector); undefined: it ended. */
 export interface PodListener {
   changed(): void;
   trouble(source: string, message: string | undefined): void;
@@ -24,8 +24,8 @@ export interface Times {
    */
   comeBack: number;
   /**
-   * After this time without a byte a watch counts as broken: a server sends a bookmark every minute (KEP-956), unless it
-   * lost the requested version, or no pod of the cluster changed and its etcd does not report progress.
+   * After this time without a byte a watch counts as broken: a server sends a bookmark every minute (KEP-956), unless
+   * it lost the requested version, or no pod of the cluster changed and its etcd does not report progress.
    */
   silence: number;
   /** After this time an open watch counts as working, although it has reported nothing yet. */
@@ -195,7 +195,7 @@ export class PodWatch {
     this.listener.changed();
   }
 
-  /** Deleted, or no longer matched by the selector: both are a DELETED event, but only a deleted pod has a deletion time. */
+  /** Deleted, or no longer matched by the selector: both are DELETED events, but only a deleted pod was terminating. */
   #forget({ metadata }: V1Pod, version: string): void {
     const uid = metadata?.uid ?? "";
     this.known?.delete(uid);

@@ -19,9 +19,9 @@ export interface TaintParts {
 const intervals = { look: 200, retry: 1_000, longest: 30_000 };
 
 /**
- * Removes the taint from this agent's own node once, as soon as the addresses work there. The agent never sets it again:
- * pods that run on the node stay, and a new taint would only keep others away. Failures are retried until the signal
- * aborts.
+ * Removes the taint from this agent's own node once, as soon as the addresses work there. The agent never sets it
+ * again: pods that run on the node stay, and a new taint would only keep others away. Failures are retried until the
+ * signal aborts.
  */
 export async function endStartup({ api, nodeName, isReady, log }: TaintParts, signal: AbortSignal) {
   let wait = intervals.retry;
