@@ -57,9 +57,9 @@ function rivals(instance: string, last: DesiredState | undefined, claims: Claim[
 
 /**
  * How `after` differs from what the kernel holds. `waits`: only pods joined the live set; every binding has the same
- * targets, and no pod left. A new live pod has no flows before it is a target. A transaction for it would only delay the
- * one that makes it a target, because pods often become ready milliseconds after they run. The first sync after the next
- * inspection writes it.
+ * targets, and no pod left. A new live pod has no flows before it is a target. A transaction for it would only delay
+ * the one that makes it a target, because pods often become ready milliseconds after they run. The first sync after
+ * the next inspection writes it.
  */
 function news(before: DesiredState, after: DesiredState): "none" | "waits" | "urgent" {
   const sameBindings =
@@ -72,8 +72,8 @@ function news(before: DesiredState, after: DesiredState): "none" | "waits" | "ur
 }
 
 /**
- * Most unchanged bindings are the same object. Two addresses may share an IP, each with live pods of its own: a pod that
- * left one of them makes the bindings differ, a pod that joined does not.
+ * Most unchanged bindings are the same object. Two addresses may share an IP, each with live pods of its own: a pod
+ * that left one of them makes the bindings differ, a pod that joined does not.
  */
 function sameBinding(a: Binding, b: Binding | undefined): boolean {
   if (a === b) return true;

@@ -28,9 +28,9 @@ export class Rivals {
   constructor(readonly patience = usual) {}
 
   /**
-   * Records the claims that a look found at this time; returns the claims that other installations have, or had a moment
-   * ago. An installation without any rules counts as removed at once, if our own rules are the same as at the look before:
-   * a flush would have deleted ours, too.
+   * Records the claims that a look found at this time; returns the claims that other installations have, or had a
+   * moment ago. An installation without any rules counts as removed at once, if our own rules are the same as at the
+   * look before: a flush would have deleted ours, too.
    */
   look(claims: Claim[], now: number, presence?: Presence): Claim[] {
     const isSame = presence?.own !== undefined && presence.own === this.#own;
