@@ -27,9 +27,9 @@ export interface Endpoints {
 const freshness = { counts: 1_000, report: 50 };
 
 /**
- * Serves `/livez` (the process answers), `/readyz` (200 when ready, else 503; the body lists the reasons and the targets
- * of each binding) and `/metrics` (Prometheus) until the signal aborts; on loopback only, because the agent is on the
- * host network. An unavailable port is tried again and does not affect the rules.
+ * Serves `/livez` (the process answers), `/readyz` (200 when ready, else 503; the body lists the reasons and the
+ * targets of each binding) and `/metrics` (Prometheus) until the signal aborts; on loopback only, because the agent is
+ * on the host network. An unavailable port is tried again and does not affect the rules.
  */
 export async function serveHealth(endpoints: Endpoints, signal: AbortSignal): Promise<void> {
   const { port, source, trouble, failed, retry = 1_000 } = endpoints;

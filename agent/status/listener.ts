@@ -27,7 +27,7 @@ export interface Listening {
 /** Connections at a time. The kubelet and Prometheus use one each; any program may connect, so there is a limit. */
 const mostConnections = 16;
 
-/** Milliseconds from a connection's start to the end of the request's header, and from there to the connection's end. */
+/** Milliseconds from a connection's start to the end of the request's header, and from then to the connection's end. */
 const patience = { header: 2_000, answer: 10_000 };
 
 /** Bytes of a request's header: Prometheus sends 400, and 1,100 more with a service account's token. */

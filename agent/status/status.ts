@@ -4,7 +4,7 @@ import type { Finding } from "../finding.ts";
 /** The report for an operator: counts of changes, what is wrong now, and whether the node's addresses work. */
 export interface Report {
   ready: boolean;
-  /** Reasons why the node is not ready, and troubles that do not make it unready. */
+  /** Reasons why the node is not ready, and doubts that do not make it unready. */
   reasons: string[];
   /** The backend that writes the rules. */
   backend: string;
@@ -18,7 +18,7 @@ export interface Report {
   failures: number;
   /** Parts that fail without making the node unready, such as the API server: the number of each kind. */
   troubles: Record<string, number>;
-  /** Seconds since the API server last answered, for the list or watch with the longest silence; undefined: not known. */
+  /** Seconds since the API server last answered, for the watch with the longest silence; undefined: not known. */
   silence: number | undefined;
   /** The findings of the last examination of the node. */
   findings: Pick<Finding, "code" | "severity">[];
@@ -105,9 +105,9 @@ export class Status {
   }
 
   /**
-   * Ready: the configuration is valid (else there is no process), the last sync reached the kernel, no other installation
-   * has one of the addresses, and nothing on the node keeps packets from them. An address whose pods are unknown counts
-   * as ready while the rules of the previous agent serve it.
+   * Ready: the configuration is valid (else there is no process), the last sync reached the kernel, no other
+   * installation has one of the addresses, and nothing on the node keeps packets from them. An address whose pods are
+   * unknown counts as ready while the rules of the previous agent serve it.
    */
   report(): Report {
     const meanwhile = this.rulesSince && `; the rules of ${this.rulesSince.toISOString()} hold meanwhile`;

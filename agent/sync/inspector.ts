@@ -25,7 +25,7 @@ export interface Inspection {
 export interface Written {
   /** The state of the last successful sync; undefined before the first. */
   state: DesiredState | undefined;
-  /** Whether the kernel holds `state`, apart from foreign changes; false after a failed write, which may have changed it. */
+  /** Whether the kernel holds `state`, apart from foreign changes; false after a failed write: it may hold another. */
   isCertain: boolean;
 }
 

@@ -8,7 +8,7 @@ import { isForbidden } from "../netfilter/choice.ts";
 export interface TakeoverParts {
   config: Config;
   backend: Backend;
-  /** Every backend that works on this node. */
+  /** Every backend that is present on this node. */
   everyBackend(): Promise<Backend[]>;
   log: Logger;
 }
