@@ -214,7 +214,7 @@ function without(conflicts: Problem[], state: DesiredState): DesiredState {
   return { ...state, bindings, live, problems: [...conflicts, ...others] };
 }
 
-/** Without br_netfilter the answer of a bridged pod to a bridged pod bypasses the translation back, so it is masqueraded. */
+/** Without br_netfilter the answer of a bridged pod to a bridged pod bypasses netfilter and is not translated back. */
 function masquerade(config: Config, node: NodeFacts, family: Family): Masquerade {
   if (config.masquerade === "always") return "always";
   return node.bridgeNetfilter[family] ? "hairpin" : "bridged";

@@ -3,7 +3,7 @@ import { type Binding, bindingName, type DesiredState, type Frontend, type Targe
 
 /** What flows are compared with. */
 export interface FlowRules {
-  /** What the kernel may hold: one state, or also the one whose write failed. A flow is ended only if both would end it. */
+  /** What the kernel may hold: one state, or also one whose write failed. A flow is ended only if both would end it. */
   states: DesiredState[];
   /** Frontends of an earlier configuration; with `connections`, connections to them are ended, too. */
   gone?: { frontends: Frontend[]; connections: boolean };

@@ -60,8 +60,8 @@ export type Judgements = ReadonlyMap<number, "inside" | "outside">;
 export const wide = 4;
 
 /**
- * Kinds of links that may lead to pods. All others are outside: a physical interface, a VLAN, a macvlan (its pods belong
- * to the outside network), a tunnel, a tun (a VPN's peers).
+ * Kinds of links that may lead to pods. All others are outside: a physical interface, a VLAN, a macvlan (its pods
+ * belong to the outside network), a tunnel, a tun (a VPN's peers).
  */
 export const podKinds = ["veth", "bridge", "netkit", "dummy", "openvswitch"];
 
@@ -122,10 +122,10 @@ function shown(name: string): string {
 }
 
 /**
- * Judges links as inside or outside; a link without a judgement is what its kind says. A link with a route to a live pod
- * is inside. Without such a route, a link that leads to other machines is outside. A judgement stays as long as its
- * link, except that a route to a live pod overrules `outside`: an uplink stays one while its default route is missing,
- * and pods' links stay inside while no target is on the node.
+ * Judges links as inside or outside; a link without a judgement is what its kind says. A link of a pods' kind with a
+ * route to a live pod is inside. Without such a route, a link that leads to other machines is outside. A judgement
+ * stays as long as its link, except that a route to a live pod overrules `outside`: an uplink stays one while its
+ * default route is missing, and pods' links stay inside while no target is on the node.
  */
 export function judge(network: Network, before: Judgements = new Map()): Judgements {
   const live = linksToPods(network);

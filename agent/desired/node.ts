@@ -16,7 +16,7 @@ export interface NodeFacts {
   bridgeNetfilter: { ipv4: boolean; ipv6: boolean };
   /** Why some facts could not be read; the last known ones are used instead. */
   trouble?: string;
-  /** Whether conntrack picks up established connections (`nf_conntrack_tcp_loose`, the kernel's default); absent: true. */
+  /** Whether conntrack picks up established connections (`nf_conntrack_tcp_loose`, by default on); absent: true. */
   tcpLoose?: boolean;
 }
 
