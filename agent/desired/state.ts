@@ -49,8 +49,8 @@ export interface Claim extends Frontend {
 /** A reason why a binding is missing or doubtful. */
 export interface Problem {
   /**
-   * `NO_TARGET`: no pod of this node can serve it. `CONFLICT`: another installation of this node has it. `UNKNOWN_PODS`:
-   * its pods were not listed yet, so it leads where the rules of the previous agent led.
+   * `NO_TARGET`: no pod of this node can serve it. `CONFLICT`: another installation of this node has it.
+   * `UNKNOWN_PODS`: its pods were not listed yet, so it leads where the rules of the previous agent led.
    */
   code: "NO_TARGET" | "CONFLICT" | "UNKNOWN_PODS";
   /** The name of the binding. */
@@ -124,6 +124,6 @@ export function overlap(a: Frontend, b: Frontend): boolean {
 export interface Sync {
   /** The state in the kernel now. */
   state: DesiredState;
-  /** `changed`: a new desired state was written; `repaired`: a foreign change was undone; `same`: nothing was written. */
+  /** `changed`: a new desired state was written; `repaired`: a foreign change was undone; `same`: as before. */
   outcome: "changed" | "repaired" | "same";
 }

@@ -11,7 +11,7 @@ export interface Choice {
 }
 
 /**
- * Chooses, among the pods that match an address, the targets of new flows to one of its ports (undefined: the whole IP).
+ * Chooses, from the pods that match an address, the targets of new flows to one of its ports (undefined: the whole IP).
  *
  * | a matching pod of the node                        | new flows                    | flows it has |
  * |---------------------------------------------------|------------------------------|--------------|
@@ -23,8 +23,8 @@ export interface Choice {
  * | without the named target port                     | never, for this port         | kept         |
  *
  * "Newest" is the latest creation, then the greater uid; so with maxSurge traffic moves before the old pod is told to
- * stop. With `loadBalance` all pods of the first row that has any get new flows, the newest first. Terminating pods come
- * after ready ones (KEP-1669). A pod without an IP of the magic IP's family counts as a pod without an IP.
+ * stop. With `loadBalance` all pods of the first row that has any get new flows, the newest first. Terminating pods
+ * come after ready ones (KEP-1669). A pod without an IP of the magic IP's family counts as a pod without an IP.
  */
 export function chooseTargets(
   address: Address,
