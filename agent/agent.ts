@@ -16,9 +16,9 @@ export interface AgentParts extends Omit<LoopParts, "conflict" | "before" | "sta
 }
 
 /**
- * Keeps the rules of the node's magic IPs up to date until the signal aborts. Existing rules with targets stay until the
- * first selector was listed, and those of an address until its own selector was listed. At the end the rules are removed
- * only if the whole installation is being removed.
+ * Keeps the rules of the node's magic IPs up to date until the signal aborts. Existing rules with targets stay until
+ * the first selector was listed, and those of an address until its own selector was listed. At the end the rules are
+ * removed only if the whole installation is being removed.
  */
 export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<void> {
   const { config, home, api, backend } = agent;
@@ -47,7 +47,7 @@ export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<
   await Promise.all([following, serving]);
 }
 
-/** When the rules of the previous agent were written; they stay until the pods are known, even without an API server. */
+/** When the previous agent wrote its rules; they stay until the pods are known, even without an API server. */
 async function rulesSince({ backend, config, log }: AgentParts): Promise<Date | undefined> {
   const seconds = await backend.writeTime(config.instance).catch(() => undefined);
   const since = new Date((seconds ?? Number.NaN) * 1000);

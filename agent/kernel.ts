@@ -18,7 +18,7 @@ export interface BindingCount {
 export interface Backend {
   /** For the log and the status: `nftables`, `iptables-nft` or `iptables-legacy`. */
   readonly name: string;
-  /** The parts of the last write that failed while the rest succeeded, in sentences; the next write tries them again. */
+  /** The parts of the last write that failed while the rest succeeded, in sentences; the next write retries them. */
   readonly shortfall?: string | undefined;
   /** The parts of the last state that this backend does not support, although the addresses work. */
   readonly warning?: string | undefined;
@@ -32,11 +32,11 @@ export interface Backend {
   holds(suspect?: boolean): Promise<boolean>;
   /** The bindings of other installations on this node. @throws {CommandError} */
   claims(instance: string): Promise<Claim[]>;
-  /** Which installations have rules now; absent where the backend cannot tell old from new rules. @throws {CommandError} */
+  /** Which installations have rules now; absent where a backend cannot tell old from new rules. @throws {CommandError} */
   presence?(instance: string): Promise<Presence>;
   /** @throws {CommandError} */
   counts(): Promise<BindingCount[]>;
-  /** When an installation's rules were last written, in seconds since 1970; undefined: not known. @throws {CommandError} */
+  /** When an installation's rules were last written: seconds since 1970, undefined if unknown. @throws {CommandError} */
   writeTime(instance: string): Promise<number | undefined>;
   /**
    * Renews the lease: it tells other installations that want the same frontends that an agent keeps these rules. Absent
@@ -49,7 +49,7 @@ export interface Backend {
   frontends(instance: string): Promise<Frontend[]>;
   /** Where an installation's rules lead, also those that another agent wrote. @throws {CommandError} */
   held(instance: string): Promise<HeldRules>;
-  /** Removes an installation's rules; returns their frontends, undefined when there were no rules. @throws {CommandError} */
+  /** Removes an installation's rules; returns their frontends, undefined if there were none. @throws {CommandError} */
   remove(instance: string): Promise<Frontend[] | undefined>;
 }
 
@@ -62,8 +62,8 @@ export interface Presence {
 
 /**
  * `datagrams`: datagrams, echo requests and unanswered connection attempts; they move to a new target only when their
- * conntrack entries are deleted. `connections`: the rules refuse those to a pod that is gone in any case, and a pass may
- * have to read hundreds of thousands.
+ * conntrack entries are deleted. `connections`: the rules refuse those to a pod that is gone in any case, and a pass
+ * may have to read hundreds of thousands.
  */
 export const flowKinds = ["datagrams", "connections"] as const;
 export type FlowKind = (typeof flowKinds)[number];

@@ -44,11 +44,11 @@ const intervals = {
   /** Rules follow the pods at once; after a failure of a tool the next attempt comes soon. */
   sync: { minimum: 10, maximum: 4_000, retry: 500 },
   /**
-   * Between two looks at the node and for foreign changes: if a tool hangs for its 5 s, the agent is unready within 10 s.
+   * Between two looks at the node and for foreign changes: if a tool hangs for its 5 s, the agent is unready in 10 s.
    * The monitor limits the rate of its own hints.
    */
   inspection: { minimum: 50, maximum: 4_000, retry: 1_000 },
-  /** Between two examinations of the rest of the node; a retry comes soon, because a tool may be missing only briefly. */
+  /** Between two examinations of the rest of the node; a retry comes soon: a tool may be missing only briefly. */
   examination: { minimum: 5_000, maximum: 60_000, retry: 5_000 },
   /** Between two renewals of the lease, which tells other installations that an agent keeps these rules. */
   lease: { minimum: 60_000, maximum: 60_000, retry: 5_000 },

@@ -32,8 +32,8 @@ export interface Schedule {
 
 /**
  * Calls `run` when triggered, one run at a time, with three guarantees: never more often than `minimum`, at least every
- * `maximum`, and again after `retry` when it failed. The first trigger after a quiet time runs at once. `failed` receives
- * the error of a rejected run.
+ * `maximum`, and again after `retry` when it failed. The first trigger after a quiet time runs at once. `failed`
+ * receives the error of a rejected run.
  */
 export function createSchedule(
   run: () => Promise<boolean>,

@@ -34,7 +34,7 @@ export interface Config {
   hostClients: boolean;
   /** Whether packets to a magic IP that come from outside the node are dropped. */
   outsideGuard: boolean;
-  /** `auto`: only where a client would otherwise get no answer; `always`: targets see the node instead of the client. */
+  /** `auto`: only where a client would otherwise get no answer; `always`: targets see the node, not the client. */
   masquerade: "auto" | "always";
   /** Whether the agent removes the startup taint from its node when the addresses work. */
   startupTaint: boolean;
