@@ -32,11 +32,11 @@ export interface Backend {
   holds(suspect?: boolean): Promise<boolean>;
   /** The bindings of other installations on this node. @throws {CommandError} */
   claims(instance: string): Promise<Claim[]>;
-  /** Which installations have rules now; absent where a backend cannot tell old from new rules. @throws {CommandError} */
+  /** Which installations have rules now; absent if the backend cannot tell old from new ones. @throws {CommandError} */
   presence?(instance: string): Promise<Presence>;
   /** @throws {CommandError} */
   counts(): Promise<BindingCount[]>;
-  /** When an installation's rules were last written: seconds since 1970, undefined if unknown. @throws {CommandError} */
+  /** When the installation's rules were last written: seconds since 1970; undefined: unknown. @throws {CommandError} */
   writeTime(instance: string): Promise<number | undefined>;
   /**
    * Renews the lease: it tells other installations that want the same frontends that an agent keeps these rules. Absent
