@@ -7,18 +7,18 @@ import { serveEndpoints } from "./status/endpoints.ts";
 import { Status } from "./status/status.ts";
 import { endClock, leave } from "./sync/ending.ts";
 
-/** Everything that one agent works with. */
+/** What an agent works with. */
 export interface AgentParts extends Omit<LoopParts, "conflict" | "before" | "status"> {
-  /** Absent when nothing can tell whether the installation is being removed; its rules then always stay. */
+  /** The agent's DaemonSet; undefined: the agent cannot see an uninstall, so its rules always stay. */
   home: Home | undefined;
-  /** The health port is this process's own, and so whatever a kubelet hears from it until the process ends. */
+  /** Called when this process listens on the health port: the kubelet's probes reach it until the process ends. */
   holdsHealthPort?(): void;
 }
 
 /**
- * Keeps the node's magic IPs in step until the signal aborts. Rules that lead somewhere are not touched before a selector
- * was listed, those of an address not before its own was, and nothing is removed at the end unless the whole installation
- * goes.
+ * Keeps the rules of the node's magic IPs up to date until the signal aborts. Existing rules with targets stay until
+ * the first selector was listed, and those of an address until its own selector was listed. At the end the rules are
+ * removed only if the whole installation is being removed.
  */
 export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<void> {
   const { config, home, api, backend } = agent;
@@ -47,11 +47,11 @@ export async function runAgent(agent: AgentParts, signal: AbortSignal): Promise<
   await Promise.all([following, serving]);
 }
 
-/** Rules of an agent before us serve on until the pods are known, however long the API server is away. */
+/** When the previous agent wrote its rules; they stay until the pods are known, even without an API server. */
 async function rulesSince({ backend, config, log }: AgentParts): Promise<Date | undefined> {
   const seconds = await backend.writeTime(config.instance).catch(() => undefined);
   const since = new Date((seconds ?? Number.NaN) * 1000);
-  // Also where another version, or another hand, wrote what is no time.
+  // Also where another version or another program wrote an invalid time.
   if (Number.isNaN(since.getTime())) return undefined;
   const minutes = Math.max(0, Math.round((Date.now() - since.getTime()) / 60_000));
   log.info(
@@ -65,7 +65,7 @@ function tell(agent: AgentParts, { message }: Problem): void {
   post(agent, { reason: "MagicIpConflict", message });
 }
 
-/** The log and the readiness say it in any case. */
+/** Posts an event; if that fails, the log and the readiness report still say the same. */
 function post({ api, home, nodeName, log }: AgentParts, event: Event): void {
   postEvent(api, home, nodeName, event).catch((error: unknown) =>
     log.debug({ err: error }, "the event could not be posted"),

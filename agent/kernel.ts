@@ -5,78 +5,82 @@ export interface Count {
   bytes: number;
 }
 
-/** What clients sent to a binding since its rules are there, what of it was refused, and what came from outside besides. */
+/** Counters since a binding's rules exist: sent by clients, the unserved part of that, and what came from outside. */
 export interface BindingCount {
-  /** As `bindingName` says it. */
+  /** The `bindingName`. */
   binding: string;
   traffic: Count;
   rejected: Count;
   outside: Count;
 }
 
-/** One way to put a desired state into the kernel. It remembers what it wrote, so that a change costs what changed. */
+/** One way to write a desired state to the kernel. It remembers what it wrote, so that it writes only differences. */
 export interface Backend {
   /** For the log and the status: `nftables`, `iptables-nft` or `iptables-legacy`. */
   readonly name: string;
-  /** What the last write could not do while the rest of it is done, in sentences; the next write makes up for it. */
+  /** The parts of the last write that failed while the rest succeeded, in sentences; the next write retries them. */
   readonly shortfall?: string | undefined;
-  /** What of the last state this backend cannot do at all, although the addresses work. */
+  /** The parts of the last state that this backend does not support, although the addresses work. */
   readonly warning?: string | undefined;
-  /** Brings the kernel to this state. After a failure the next write is a whole one. @throws {CommandError} */
+  /** Writes this state to the kernel. After a failure the next write is a complete one. @throws {CommandError} */
   write(state: DesiredState): Promise<void>;
   /**
-   * Whether the kernel still holds what was written last; if not, the next write is a whole one. It may be asked while a
-   * write is under way. `suspect`: somebody was seen at the rules, so that what is seldom looked at is due as well.
+   * Whether the kernel still holds what was written last; if not, the next write is a complete one. It may be called
+   * during a write. `suspect`: the monitor saw a foreign change, so the rarely checked parts are checked, too.
    * @throws {CommandError}
    */
   holds(suspect?: boolean): Promise<boolean>;
-  /** What other installations on this node have claimed. @throws {CommandError} */
+  /** The bindings of other installations on this node. @throws {CommandError} */
   claims(instance: string): Promise<Claim[]>;
-  /** Which installations have rules at this moment; absent where it cannot be told one from another. @throws {CommandError} */
+  /** Which installations have rules now; absent if the backend cannot tell old from new ones. @throws {CommandError} */
   presence?(instance: string): Promise<Presence>;
   /** @throws {CommandError} */
   counts(): Promise<BindingCount[]>;
-  /** When the installation's rules were last written, in seconds since 1970; undefined when that is not known. @throws {CommandError} */
+  /** When the installation's rules were last written: seconds since 1970; undefined: unknown. @throws {CommandError} */
   writeTime(instance: string): Promise<number | undefined>;
-  /** A sign that an agent keeps the installation's rules, for others that want what they are for; absent where there is no place for it. @throws {CommandError} */
+  /**
+   * Renews the lease: it tells other installations that want the same frontends that an agent keeps these rules. Absent
+   * where the backend cannot store a lease. @throws {CommandError}
+   */
   refresh?(instance: string): Promise<void>;
   /** The installations that have rules on this node. @throws {CommandError} */
   instances(): Promise<string[]>;
-  /** What an installation's rules are for, whoever wrote them. @throws {CommandError} */
+  /** The frontends of an installation's rules, also of those that another agent wrote. @throws {CommandError} */
   frontends(instance: string): Promise<Frontend[]>;
-  /** Where an installation's rules lead, whoever wrote them. @throws {CommandError} */
+  /** Where an installation's rules lead, also those that another agent wrote. @throws {CommandError} */
   held(instance: string): Promise<HeldRules>;
-  /** Takes an installation's rules away; returns what they were for, undefined when there were none. @throws {CommandError} */
+  /** Removes an installation's rules; returns their frontends, undefined if there were none. @throws {CommandError} */
   remove(instance: string): Promise<Frontend[] | undefined>;
 }
 
 /** The installations that have rules at one moment. */
 export interface Presence {
-  /** Another one each time that this installation's rules were gone in between, as after a flush; undefined: there are none. */
+  /** Identifies this installation's rules; differs after they were deleted and written again; undefined: no rules. */
   own: string | undefined;
   instances: Set<string>;
 }
 
 /**
- * Datagrams, echo requests and connection attempts that no pod answered move only when they are ended. Connections to a
- * pod that is gone are refused by the rules in any case, and there can be hundreds of thousands to look at.
+ * `datagrams`: datagrams, echo requests and unanswered connection attempts; they move to a new target only when their
+ * conntrack entries are deleted. `connections`: the rules refuse those to a pod that is gone in any case, and a pass
+ * may have to read hundreds of thousands.
  */
 export const flowKinds = ["datagrams", "connections"] as const;
 export type FlowKind = (typeof flowKinds)[number];
 
-/** What a pass over the flows did. */
+/** The result of a pass over the flows. */
 export interface Ended {
-  /** How many flows of a protocol. */
+  /** The number of ended flows by protocol. */
   ended: Record<string, number>;
   milliseconds: number;
-  /** It was stopped before its end. */
+  /** Whether the pass was stopped before its end. */
   stopped: boolean;
 }
 
-/** The flows of the node's kernel. */
+/** The conntrack entries of the node's kernel. */
 export interface Flows {
-  /** Ends the flows of a kind that the flow table does not let stay; one pass at a time. @throws {CommandError} */
+  /** Ends the flows of a kind that may not stay by the flow table; one pass at a time. @throws {CommandError} */
   pass(kind: FlowKind, table: string[]): Promise<Ended>;
-  /** The pass under way ends before its time, within half a second in any case. */
+  /** Stops the pass under way early, within half a second at most. */
   stop(): void;
 }

@@ -1,8 +1,8 @@
 import { destination, type Logger, pino } from "pino";
 
 /**
- * One JSON object a line on standard output: `level`, `time` (RFC 3339), `node`, `msg`. The message alone says what
- * changed. Synchronous, so that the last line of a process that ends is not lost; the agent writes few.
+ * Logs one JSON object per line on standard output: `level`, `time` (RFC 3339), `node`, `msg`. The message alone says
+ * what changed. Synchronous, so that the last line of an ending process is not lost; the agent writes few lines.
  */
 export function createLog(verbose: boolean, nodeName: string): Logger {
   return pino(

@@ -22,18 +22,18 @@ export interface LoopParts {
   nodeName: string;
   api: Api;
   backend: Backend;
-  /** Every way to hold rules that works on this node: an agent with another configuration may have used another. */
+  /** Every backend present on this node: an agent with another configuration may have used another backend. */
   everyBackend(): Promise<Backend[]>;
-  /** Reports foreign changes of the rules at once; absent where only a look every few seconds does. */
+  /** Reports foreign changes of the rules at once; undefined: only the look every few seconds finds them. */
   monitor: Monitor | undefined;
   flows: Flows;
-  /** Where these pods of the node are live. */
+  /** Reads the facts of a node on which these pods are live. */
   nodeFacts(podIps: string[]): Promise<NodeFacts>;
-  /** What on this node would make traffic to these pods fail. */
+  /** Finds what on this node would make traffic to these pods fail. */
   examine(podIps: string[]): Promise<Finding[]>;
   /** Called once for each conflict with another installation, when it is found. */
   conflict(problem: Problem): void;
-  /** What the rules that were there at the start are for. */
+  /** The frontends of the rules that existed at the start. */
   before: Frontend[];
   status: Status;
   log: Logger;
@@ -41,20 +41,20 @@ export interface LoopParts {
 
 /** Milliseconds. */
 const intervals = {
-  /** Rules follow the pods at once, and a tool that works again is soon found out. */
+  /** Rules follow the pods at once; after a failure of a tool the next attempt comes soon. */
   sync: { minimum: 10, maximum: 4_000, retry: 500 },
   /**
-   * Between two looks at the node and at what others did to the rules: with a tool that hangs for its 5 s the agent is unready
-   * within 10 s. The monitor spaces its hints itself.
+   * Between two looks at the node and for foreign changes: if a tool hangs for its 5 s, the agent is unready in 10 s.
+   * The monitor limits the rate of its own hints.
    */
   inspection: { minimum: 50, maximum: 4_000, retry: 1_000 },
-  /** Between two looks at the rest of the node; where one failed, a tool may have been away for a moment only. */
+  /** Between two examinations of the rest of the node; a retry comes soon: a tool may be missing only briefly. */
   examination: { minimum: 5_000, maximum: 60_000, retry: 5_000 },
-  /** Between two signs for other installations that this one's rules have an agent. */
+  /** Between two renewals of the lease, which tells other installations that an agent keeps these rules. */
   lease: { minimum: 60_000, maximum: 60_000, retry: 5_000 },
 };
 
-/** What an agent does again and again, each with its own schedule: sync, inspection, examination, flows, lease. */
+/** The repeated tasks of an agent, each with its own schedule: sync, inspection, examination, flows, lease. */
 export class Loop {
   readonly #flowPass: FlowPass;
   readonly #syncer: Syncer;
@@ -91,7 +91,7 @@ export class Loop {
     );
   }
 
-  /** Until the signal aborts; resolves when nothing of it runs any more. */
+  /** Runs until the signal aborts; resolves when no task runs any more. */
   async run(signal: AbortSignal): Promise<void> {
     const { config, nodeName, api, status, log, monitor } = this.parts;
     const pods = watchPods(api, config, nodeName, this.#listener(), signal);
@@ -116,7 +116,7 @@ export class Loop {
   async #bringUpToDate(): Promise<boolean> {
     if (this.#pods === undefined) return true;
     return this.#syncer.run(this.#pods, () => {
-      // Two looks at our own rules tell that nobody flushed all rules when those of another installation go (rivals.ts).
+      // If another installation's rules go, two looks at our own rules show that no program flushed all (rivals.ts).
       if (!this.#hasWritten) this.#inspection.trigger();
       this.#hasWritten = true;
       this.#takeOver();
@@ -125,7 +125,7 @@ export class Loop {
 
   async #inspect(): Promise<boolean> {
     const sees = await this.#syncer.inspect();
-    // What failed here the examination often found, too.
+    // The cause of a failed inspection is often a finding, too; after the recovery it may be gone.
     if ((sees && !this.#sees) || this.#examination.isDue) this.#examinations.trigger();
     this.#sees = sees;
     this.#sync.trigger();
@@ -147,7 +147,7 @@ export class Loop {
     for (const schedule of this.#flows) schedule.trigger();
   }
 
-  /** A foreign change was seen. */
+  /** The monitor saw a foreign change. */
   #suspect(): void {
     this.#syncer.suspect();
     this.#inspection.trigger();

@@ -1,4 +1,4 @@
-/** The part of time that a schedule needs; tests bring their own. */
+/** The clock and timer of a schedule; tests use their own. */
 export interface Clock {
   now(): number;
   setTimer(milliseconds: number, callback: () => void): () => void;
@@ -14,26 +14,26 @@ export const systemClock: Clock = {
 
 /** Milliseconds. */
 export interface Intervals {
-  /** Between the starts of two runs that succeeded; what is triggered meanwhile becomes one run. */
+  /** Between the starts of two runs that succeeded; all triggers in between cause one run. */
   minimum: number;
-  /** After which a run is made although nothing triggered it. */
+  /** From the end of a run to the next one without a trigger. */
   maximum: number;
-  /** After a failed run; doubles with each further failure, up to `longestRetry`, or else `maximum`. */
+  /** After a failed run; doubles with each further failure, up to `longestRetry`, else up to `maximum`. */
   retry: number;
   longestRetry?: number;
 }
 
 export interface Schedule {
-  /** Something may have changed: run as soon as the intervals allow. */
+  /** Requests a run as soon as the intervals allow, because something may have changed. */
   trigger(): void;
-  /** No run starts after this; resolves when the one under way has ended. */
+  /** Prevents further runs; resolves when the run under way has ended. */
   stop(): Promise<void>;
 }
 
 /**
- * Runs `run` when triggered, one at a time, with three guarantees: never more often than `minimum`, at least every
- * `maximum`, and again after `retry` when it failed. The first trigger after a quiet time runs at once. `failed` is told of a
- * run that was rejected.
+ * Calls `run` when triggered, one run at a time, with three guarantees: never more often than `minimum`, at least every
+ * `maximum`, and again after `retry` when it failed. The first trigger after a quiet time runs at once. `failed`
+ * receives the error of a rejected run.
  */
 export function createSchedule(
   run: () => Promise<boolean>,

@@ -3,32 +3,32 @@ import { connect, isIP, isIPv6 } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Config, Port } from "../config/config.ts";
 
-/** A place that a client would dial. */
+/** An IP and a port that a client would dial. */
 export interface Callee {
   ip: string;
   port: number;
   protocol: "tcp" | "udp";
 }
 
-/** How a call went; the text is for a person. */
+/** The result of a call; the text is for a person. */
 export interface Answer {
   answered: boolean;
   text: string;
 }
 
-/** Milliseconds between two datagrams of a call: the kernel does not answer each of many with a refusal. */
+/** Milliseconds between two datagrams of a call; spaced, because the kernel limits the rate of its refusals. */
 const datagramInterval = 250;
 
-/** Milliseconds before what did not answer is called again. */
+/** Milliseconds before a call without an answer is repeated. */
 const pause = 1_000;
 
-/** The written place could not be called. */
+/** The text does not name a place that can be called. */
 export class CalleeError extends Error {
   override name = "CalleeError";
 }
 
 /**
- * Reads IP:port or IP:port/protocol, as log lines and the chart's notes have it; `[fd00:210::210]:8125/UDP`.
+ * Reads IP:port or IP:port/protocol, as log lines and the chart's notes write it, such as `[fd00:210::210]:8125/UDP`.
  * @throws {CalleeError}
  */
 export function parseCallee(text: string, protocol: Callee["protocol"] = "tcp"): Callee {
@@ -44,8 +44,8 @@ export function parseCallee(text: string, protocol: Callee["protocol"] = "tcp"):
 }
 
 /**
- * What a configuration has to call: its single ports of TCP and UDP. Of a whole IP or a range nobody says which port a target
- * listens on, and Node.js has no SCTP.
+ * The places of a configuration that can be called: its single ports of TCP and UDP. A whole IP or a range does not say
+ * on which port a target listens, and Node.js has no SCTP.
  */
 export function calleesOf({ addresses }: Pick<Config, "addresses">): Callee[] {
   return addresses.flatMap(({ ipAddresses, ports }) =>
@@ -58,14 +58,14 @@ function calleeOf(ip: string, { port, endPort, protocol }: Port): Callee[] {
 }
 
 /**
- * Calls once. TCP answers when it connects. Most that is sent by UDP is never answered: it is enough that no datagram is
- * refused within the timeout. A datagram that is lost on its way is not refused either.
+ * Calls once. TCP answers when it connects. Most datagrams are never answered, so UDP counts as answered if no datagram
+ * is refused within the timeout; a lost datagram is not refused either.
  */
 export function call(callee: Callee, timeout: number): Promise<Answer> {
   return callee.protocol === "tcp" ? callTcp(callee, timeout) : callUdp(callee, timeout);
 }
 
-/** Calls again and again until it is answered or `patience` milliseconds have passed; the last answer. */
+/** Repeats the call until it is answered or `patience` milliseconds have passed; returns the last answer. */
 export async function callPatiently(callee: Callee, timeout: number, patience: number): Promise<Answer> {
   const end = performance.now() + patience;
   for (;;) {
@@ -106,7 +106,7 @@ function callUdp({ ip, port }: Callee, timeout: number): Promise<Answer> {
     const ending = setTimeout(() => finish(true, `refuses no datagram within ${timeout} ms`), timeout);
     socket.once("error", (error: NodeJS.ErrnoException) => finish(false, failure(error)));
     socket.once("message", () => finish(true, "answers: a datagram came back"));
-    // Connected, so that the kernel hands a refusal over. An empty datagram is none of any telemetry's formats.
+    // Connected, so that the kernel reports a refusal. Empty datagrams, because no telemetry format has them.
     socket.connect(port, ip, (error?: Error) => {
       if (error !== undefined) return finish(false, failure(error));
       const send = () => socket.send("", () => {});
@@ -116,7 +116,7 @@ function callUdp({ ip, port }: Callee, timeout: number): Promise<Answer> {
   });
 }
 
-/** What a client sees, and what that mostly means at a magic IP. */
+/** The error that a client sees, and its usual cause at a magic IP. */
 function failure({ code, message }: NodeJS.ErrnoException): string {
   switch (code) {
     case "ECONNREFUSED":

@@ -37,7 +37,7 @@ async function plan(config: Config, options: PlanOptions, { out, err }: Terminal
   for (const { message } of state.problems) err(`${message}\n`);
 }
 
-/** A node as most of them are; the agent looks at its own. */
+/** The facts of a typical node; the agent reads those of its own. */
 function plannedNode(name: string, uplink = "eth0"): NodeFacts {
   return { name, uplinks: [uplink], bridgeNetfilter: { ipv4: true, ipv6: true } };
 }

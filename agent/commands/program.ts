@@ -12,10 +12,7 @@ import { type Surroundings, type Terminal, UnwellError, UsageError } from "./ter
 
 const usageExit = 2;
 
-/**
- * Runs the command line and returns the exit code: 0 done, 2 the arguments or the configuration are wrong, 1 anything
- * else.
- */
+/** Runs the command line and returns the exit code: 0 done, 2 wrong arguments or configuration, 1 any other failure. */
 export async function runCli(argv: string[], env: NodeJS.ProcessEnv, terminal: Terminal): Promise<number> {
   try {
     await createProgram({ ...terminal, env }).parseAsync(argv, { from: "user" });

@@ -23,12 +23,12 @@ export function addRun(command: Command, { env }: Surroundings): void {
 async function run(config: Config, node: string, env: NodeJS.ProcessEnv): Promise<void> {
   const log = createLog(config.verbose, node);
   const ending = new AbortController();
-  // Not once: while a tool runs, a library of ours ends the process at a signal that nobody else listens to.
+  // Not `once`: while a tool runs, a library of ours ends the process at a signal that has no other listener.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => ending.abort());
   const tools = new AbortController();
   ending.signal.addEventListener("abort", () => {
     setTimeout(() => (tools.abort(), nodeTables.end()), endTimes.tools).unref();
-    // Whatever else may hang.
+    // Ends the process even if something else hangs.
     setTimeout(() => process.exit(1), endTimes.process).unref();
   });
   const onNode = commandUntil(tools.signal);

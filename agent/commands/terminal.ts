@@ -2,21 +2,21 @@ import { hostname } from "node:os";
 import { readFile } from "node:fs/promises";
 import { type Config, configFromEnvironment, instancePattern, parseConfig } from "../config/config.ts";
 
-/** What a command says to the person who called it, and how the process ends. */
+/** Where a command writes its output and its error messages. */
 export interface Terminal {
   out(text: string): void;
   err(text: string): void;
 }
 
-/** What a command works with: the terminal, and the environment that stands in for options. */
+/** What a command works with: the terminal, and the environment variables that replace options. */
 export interface Surroundings extends Terminal {
   env: NodeJS.ProcessEnv;
 }
 
-/** Arguments that are well formed but cannot be meant. */
+/** Arguments that are well formed but make no sense. */
 export class UsageError extends Error {}
 
-/** What the doctor found, or a call, is said already. */
+/** A doctor run or a call failed; its output already says why. */
 export class UnwellError extends Error {}
 
 export interface Options {
@@ -24,7 +24,7 @@ export interface Options {
   node?: string;
 }
 
-/** The configuration of --config, else of the environment. @throws {ConfigError}, {UsageError} */
+/** Reads the configuration from --config, else from the environment. @throws {ConfigError}, {UsageError} */
 export async function loadConfig({ config }: Options, env: NodeJS.ProcessEnv): Promise<Config> {
   return config === undefined ? configFromEnvironment(env) : parseConfig(await readText(config), config);
 }
@@ -37,12 +37,12 @@ export async function readText(file: string): Promise<string> {
   });
 }
 
-/** The node of --node, else of NODE_NAME, else the host. */
+/** The node's name: --node, else NODE_NAME, else the host name. */
 export function nodeName({ node }: Options, env: NodeJS.ProcessEnv): string {
   return node ?? (env.NODE_NAME || hostname());
 }
 
-/** The instance becomes part of an nft identifier, so it is held to the configuration's rule here too. */
+/** The instance becomes part of an nft identifier, so the configuration's pattern applies here, too. */
 export function instanceName(text: string): string {
   if (instancePattern.test(text)) return text;
   throw new UsageError(

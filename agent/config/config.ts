@@ -16,42 +16,42 @@ import { type addressShape, configShape } from "./schema.ts";
 
 export { instancePattern } from "./schema.ts";
 
-/** What the user wants of this node's agent. Every value is valid and every default is filled in. */
+/** The configuration of the node's agent, with every value valid and every default filled in. */
 export interface Config {
-  /** Names the nftables table, `inet magic-ip-<instance>`; installations on one node need different ones. */
+  /** Names the nftables table, `inet magic-ip-<instance>`; installations on one node need different names. */
   instance: string;
   /** Port of the health endpoints on 127.0.0.1. */
   healthPort: number;
   /** Port of /metrics on every address of the node; undefined: on 127.0.0.1 only. */
   metricsPort: number | undefined;
-  /** Seconds between two relists of the pods, the safety net behind the watch. */
+  /** Seconds between two relists of the pods, which find what a watch missed. */
   pollInterval: number;
   /** Whether debug lines are logged too. */
   verbose: boolean;
-  /** What puts the rules into the kernel; `auto` takes nftables where it works. */
+  /** The backend that writes the rules; `auto` takes nftables where it works. */
   backend: "auto" | "nftables" | "iptables";
   /** Whether the node's own processes and hostNetwork pods are clients too. */
   hostClients: boolean;
   /** Whether packets to a magic IP that come from outside the node are dropped. */
   outsideGuard: boolean;
-  /** `auto`: only where a client would otherwise get no answer; `always`: targets see the node instead of the client. */
+  /** `auto`: only where a client would otherwise get no answer; `always`: targets see the node, not the client. */
   masquerade: "auto" | "always";
-  /** Whether the node's taint for nodes whose addresses do not work yet is removed when they do. */
+  /** Whether the agent removes the startup taint from its node when the addresses work. */
   startupTaint: boolean;
   addresses: Address[];
 }
 
 export interface Address {
-  /** The magic IP in canonical text (RFC 5952), and the second one of the other family where there is one. */
+  /** The magic IP in canonical text (RFC 5952), and the second one of the other family, if any. */
   ipAddresses: string[];
   namespace: string;
-  /** The selector as it was written, for the API server and for messages. */
+  /** The selector as the user wrote it, for the API server and for messages. */
   selector: string;
   requirements: Requirement[];
   /** None: the whole magic IP, every protocol and port. */
   ports: Port[];
   hostNetworkTargets: boolean;
-  /** Whether new flows are spread over all ready pods; else the newest gets them. */
+  /** Whether new flows are spread over all ready pods; else the newest pod gets all. */
   loadBalance: boolean;
   whenNoTarget: WhenNoTarget;
 }
@@ -59,20 +59,20 @@ export interface Address {
 export interface Port {
   name: string | undefined;
   port: number;
-  /** The last port of a range, `port` itself when it is none. */
+  /** The last port of a range; `port` itself for a single port. */
   endPort: number;
-  /** A number, or the name of a container port of the target; undefined in a range: the port that is dialed. */
+  /** A number, or the name of the target's container port; undefined in a range: the port that the client dialed. */
   targetPort: number | string | undefined;
   protocol: Protocol;
 }
 
-/** As nft spells it. */
+/** Spelled as in nft. */
 export type Protocol = "tcp" | "udp" | "sctp";
 
-/** What a client without a target on its node gets: an error at once, nothing, or the network's own answer. */
+/** The answer to a client without a target on its node: an error at once, none, or the network's own. */
 export type WhenNoTarget = "reject" | "drop" | "pass";
 
-/** A configuration that cannot be used, with every fault of it in one message. */
+/** A configuration that cannot be used; the message contains all its faults. */
 export class ConfigError extends Error {
   override name = "ConfigError";
   readonly code = "CONFIG_INVALID";
@@ -88,14 +88,14 @@ export class ConfigError extends Error {
 
 /**
  * Reads a configuration from YAML or JSON text. `source` names it in messages.
- * @throws {ConfigError} with every fault; nothing is half accepted.
+ * @throws {ConfigError} with every fault; a configuration with a fault is rejected as a whole.
  */
 export function parseConfig(text: string, source = "the configuration file"): Config {
   return toConfig(parseDocument(text, source), source);
 }
 
 /**
- * Reads the configuration of one address from the environment; environment.ts knows the variables.
+ * Reads the configuration of one address from the environment variables that environment.ts lists.
  * @throws {ConfigError} with every fault, each named by its variable.
  */
 export function configFromEnvironment(env: NodeJS.ProcessEnv): Config {

@@ -1,11 +1,12 @@
 import { type Fault, Protocol, WhenNoTarget } from "../../component/address/address.ts";
 
-// The environment form of the configuration, for one address, with the names of the ancestor
+// The configuration of one address from environment variables, with the names of the project's ancestor
 // (mumoshu/kube-magic-ip-address): MAGIC_IP, SELECTOR, NAMESPACE, PORT or MAGIC_PORT and TARGET_PORT, PROTOCOL,
-// POLL_INTERVAL (seconds), VERBOSE. Ours are MAGIC_IPV6, WHEN_NO_TARGET, LOAD_BALANCE, BACKEND, INSTANCE, HEALTH_PORT and
-// METRICS_PORT, each as in the file, and as ports also a range (8000-8010) or "all" for the whole IP.
+// POLL_INTERVAL (seconds), VERBOSE. This project adds MAGIC_IPV6, WHEN_NO_TARGET, LOAD_BALANCE, BACKEND, INSTANCE,
+// HEALTH_PORT and METRICS_PORT, with the values of the file, and as the port also a range (8000-8010) or "all" for the
+// whole IP.
 
-/** What is missing from the environment, and what cannot go together, each named by its variable. */
+/** Faults for missing variables and for variables that exclude each other, each named by its variable. */
 export function environmentFaults(env: NodeJS.ProcessEnv): Fault[] {
   const needed: [string, string | undefined, string][] = [
     ["MAGIC_IP", env.MAGIC_IP, "is missing: the magic IP, as 169.254.210.210"],
@@ -20,7 +21,7 @@ export function environmentFaults(env: NodeJS.ProcessEnv): Fault[] {
   return [...missing, ...(isWhole(env) ? wholeFaults(env) : [])];
 }
 
-/** What a configuration file would say. Text that should be something else stays text, so that its fault shows it. */
+/** The document that a configuration file would contain. Invalid text stays text, so that the fault shows it. */
 export function documentFromEnvironment(env: NodeJS.ProcessEnv): unknown {
   return {
     instance: env.INSTANCE || undefined,
@@ -43,7 +44,7 @@ export function documentFromEnvironment(env: NodeJS.ProcessEnv): unknown {
   };
 }
 
-/** The fault of a document from this environment, with the variable's name in place of the field's. */
+/** A fault of a document from this environment, with the variable's name in place of the field's path. */
 export function namedByVariable({ path, reason }: Fault, env: NodeJS.ProcessEnv): Fault {
   const port = dialed(env).variable;
   const variables: [RegExp, string][] = [
@@ -71,7 +72,7 @@ interface Variable {
   text: string | undefined;
 }
 
-/** What clients dial: as the ancestor has it, PORT is the target's as soon as there is a MAGIC_PORT. */
+/** The port that clients dial: MAGIC_PORT, else PORT; as in the ancestor, PORT is the target's if MAGIC_PORT is set. */
 function dialed(env: NodeJS.ProcessEnv): Variable {
   return env.MAGIC_PORT
     ? { variable: "MAGIC_PORT", text: env.MAGIC_PORT }
@@ -87,7 +88,7 @@ function isWhole(env: NodeJS.ProcessEnv): boolean {
   return dialed(env).text?.toLowerCase() === "all";
 }
 
-/** To pass them over in silence would let somebody believe that only those are open. */
+/** Faults for variables that "all" excludes: ignoring them would let a user believe that they limit the open ports. */
 function wholeFaults(env: NodeJS.ProcessEnv): Fault[] {
   const protocol = env.PROTOCOL ? { variable: "PROTOCOL", text: env.PROTOCOL } : undefined;
   return [target(env), protocol].flatMap((each) =>
@@ -124,7 +125,7 @@ function flagOr(text: string | undefined): boolean | string | undefined {
   return /^(0|false|no)$/i.test(text) ? false : text;
 }
 
-/** The word as the file spells it, in whatever case it is written here. */
+/** The word in the spelling of the file, whatever its case in the environment. */
 function wordOf(words: Record<string, string>, text: string | undefined): string | undefined {
   const known = Object.values(words).find((word) => word.toLowerCase() === text?.toLowerCase());
   return (known ?? text) || undefined;

@@ -5,7 +5,7 @@ import { nearest } from "../../component/address/nearest.ts";
 import { byPath, overlaps } from "../../component/address/path.ts";
 import { addressShape, configShape, portShape } from "./schema.ts";
 
-/** What is known of a document, where that has the shape of a configuration. */
+/** The parts of a document that have the shape of a configuration. */
 interface KnownConfig extends AgentPorts {
   addresses?: (KnownAddress | undefined)[];
   allowedCidrs?: (string | undefined)[];
@@ -17,8 +17,8 @@ interface AgentPorts {
 }
 
 /**
- * Every fault of a document that has not the shape of a configuration: those of its shape, and those of all values that
- * have theirs.
+ * Every fault of a document without the shape of a configuration: the faults of its shape, and those of the values that
+ * have the right shape.
  */
 export function documentFaults(document: unknown, issues: Issue[]): Fault[] {
   const ofShape = issues.flatMap(shapeFaults);
@@ -35,13 +35,13 @@ export function documentFaults(document: unknown, issues: Issue[]): Fault[] {
   return [...ofShape, ...ofValues.filter(isKnown)].sort(byPath);
 }
 
-/** One port cannot be both. */
+/** The metrics port and the health port must differ. */
 export function metricsPortFaults({ metricsPort, healthPort = 61000 }: AgentPorts): Fault[] {
   if (metricsPort !== healthPort) return [];
   return [{ path: "metricsPort", reason: `${metricsPort} is the healthPort: choose another` }];
 }
 
-/** The document with undefined in place of what has not its shape, and without what is no field. */
+/** The document with undefined in place of values of a wrong shape, and without unknown fields. */
 function knownOf(document: unknown, issues: Issue[]): KnownConfig {
   const known: unknown = structuredClone(document);
   for (const { path, ...issue } of issues) {
@@ -57,7 +57,7 @@ function knownOf(document: unknown, issues: Issue[]): KnownConfig {
   return known as KnownConfig;
 }
 
-/** Lists are records of their indexes here. */
+/** True for objects and also for lists, which can be read by their indexes. */
 function isRecord(value: unknown): value is Record<PropertyKey, unknown> {
   return typeof value === "object" && value !== null;
 }
@@ -83,7 +83,7 @@ function unknownReason(key: string, fields: string[]): string {
   return `is not a known field: ${hint}what can be set is ${fields.join(", ")}`;
 }
 
-/** The fields of what stands at the path: a port, an address or the configuration. */
+/** The fields that are known at the path: those of a port, of an address or of the configuration. */
 function fieldsAt(path: PropertyKey[]): string[] {
   const shape = path.includes("ports") ? portShape : path.includes("addresses") ? addressShape : configShape;
   return Object.keys(shape.shape);

@@ -1,9 +1,9 @@
 import * as z from "zod";
 import { Protocol, WhenNoTarget } from "../../component/address/address.ts";
 
-// The configuration's fields: what each is, for the agent's parser, for the schema of the chart's values and for the tables
-// of the READMEs (`npm run generate`). Where component/address has better words for what is wrong with a value, the parser
-// takes any text or number here.
+// The configuration's fields, for the agent's parser, for the schema of the chart's values and for the tables of the
+// READMEs (`npm run generate`). Where component/address has better messages for wrong values, the schema accepts any
+// text or number here.
 
 const wholeNumber = (minimum: number, maximum: number) =>
   z.int(`must be a whole number from ${minimum} to ${maximum}`).min(minimum).max(maximum);
@@ -63,7 +63,7 @@ export const addressShape = z.strictObject({
     .describe("default: none, and so the whole IP, every port and protocol of it"),
 });
 
-/** The instance becomes part of an nft identifier: nothing but these characters may reach it. */
+/** The instance becomes part of an nft identifier, so only these characters are allowed. */
 export const instancePattern = /^[A-Za-z0-9][A-Za-z0-9.-]{0,126}$/;
 
 const instanceShape = z

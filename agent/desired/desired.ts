@@ -19,23 +19,23 @@ import {
   type Problem,
 } from "./state.ts";
 
-/** How much of the pods is known. */
+/** Which pods are known, and the existing rules for addresses whose pods are unknown. */
 export interface Knowledge {
   sight: Sight;
   held: HeldRules;
 }
 
-/** Every pod, of every address. */
+/** Every address sees every pod. */
 const complete: Knowledge = {
   sight: { knows: () => true, sees: () => true },
   held: { targets: new Map(), live: [] },
 };
 
 /**
- * What should hold on the node, from nothing but the configuration, the node and its pods: the same pods give the same
- * answer whatever came before, so a relist never moves a target. What another installation has already is left to it.
- * Only where an address's pods are not known is it what the kernel has.
- * Bindings that stay as they were stay the same objects as long as the configuration's and the pods' objects do.
+ * The desired state, computed only from the configuration, the node and its pods: the same pods give the same state,
+ * whatever the state before was, so a relist never moves a target. Bindings that another installation has are left to
+ * it. An address whose pods are unknown keeps the rules that the kernel has.
+ * Unchanged bindings stay the same objects while the objects of the configuration and of the pods stay the same.
  */
 export function desired(
   config: Config,
@@ -77,7 +77,7 @@ interface Answer {
 
 const remembered = new WeakMap<Address, { matching: Pod[]; answer: Answer }>();
 
-/** Of a thousand addresses mostly one has other pods than a moment ago. */
+/** Reuses the last answer for the same pods: of a thousand addresses, usually one has other pods than before. */
 function answer(address: Address, matching: Pod[]): Answer {
   const known = remembered.get(address);
   if (known !== undefined && sameItems(known.matching, matching)) return known.answer;
@@ -111,7 +111,7 @@ function newAnswer(address: Address, matching: Pod[]): Answer {
   };
 }
 
-/** What an address of which nothing is known goes on with. */
+/** The answer for an address whose pods are unknown: it keeps the existing rules. */
 function heldAnswer(address: Address, held: HeldRules): Answer {
   const { namespace, selector, ipAddresses, loadBalance, whenNoTarget } = address;
   const bindings = ipAddresses.flatMap((ipAddress) =>
@@ -135,7 +135,7 @@ function heldAnswer(address: Address, held: HeldRules): Answer {
   };
 }
 
-/** All that a configuration asks for, whatever the node and its pods are. */
+/** All frontends of a configuration, independent of the node and its pods. */
 export function frontendsOf({ addresses }: Config): Frontend[] {
   return addresses.flatMap((address) =>
     address.ipAddresses.flatMap((ipAddress) => frontends(address, ipAddress).map(({ frontend }) => frontend)),
@@ -159,7 +159,7 @@ function noTarget(binding: Binding, reason: string): Problem {
 
 const memberships = new WeakMap<Pod, { config: Config; addresses: Address[] }>();
 
-/** A pod's labels are held against the selectors once. */
+/** Compares a pod's labels with the selectors only once. */
 function addressesOf(config: Config, pod: Pod): Address[] {
   const known = memberships.get(pod);
   if (known?.config === config) return known.addresses;
@@ -194,7 +194,7 @@ function conflictsOf(bindings: Binding[], claims: Claim[]): Problem[] {
   });
 }
 
-/** In an order of their own: whoever lists them, the same ones are the same. */
+/** Sorted by name, so that the same neighbours always give the same list. */
 function neighboursOf(bindings: Binding[], claims: Claim[]): Frontend[] {
   const ips = new Set(bindings.map(({ ipAddress }) => ipAddress));
   const frontends = claims
@@ -204,7 +204,7 @@ function neighboursOf(bindings: Binding[], claims: Claim[]): Frontend[] {
   return [...byName.keys()].sort().flatMap((name) => byName.get(name) ?? []);
 }
 
-/** The state without the bindings that are another installation's. */
+/** The state without the bindings that belong to another installation. */
 function without(conflicts: Problem[], state: DesiredState): DesiredState {
   const lost = new Set(conflicts.map(({ binding }) => binding));
   const bindings = state.bindings.filter((binding) => !lost.has(bindingName(binding)));
@@ -214,7 +214,7 @@ function without(conflicts: Problem[], state: DesiredState): DesiredState {
   return { ...state, bindings, live, problems: [...conflicts, ...others] };
 }
 
-/** Without br_netfilter the answer of a bridged pod to a bridged pod goes straight back, and past the translation. */
+/** Without br_netfilter the answer of a bridged pod to a bridged pod bypasses netfilter and is not translated back. */
 function masquerade(config: Config, node: NodeFacts, family: Family): Masquerade {
   if (config.masquerade === "always") return "always";
   return node.bridgeNetfilter[family] ? "hairpin" : "bridged";

@@ -1,24 +1,21 @@
 import type { Protocol } from "../config/config.ts";
 import { type Binding, bindingName, type DesiredState, type Frontend, type Target } from "./state.ts";
 
-/** What flows are held against. */
+/** What flows are compared with. */
 export interface FlowRules {
-  /**
-   * What the kernel may hold: one state, or also the one whose write failed. A flow is ended only where both are of one
-   * mind about it.
-   */
+  /** What the kernel may hold: one state, or also one whose write failed. A flow is ended only if both would end it. */
   states: DesiredState[];
-  /** What an earlier configuration had; also connections to it end with `connections`. */
+  /** Frontends of an earlier configuration; with `connections`, connections to them are ended, too. */
   gone?: { frontends: Frontend[]; connections: boolean };
-  /** What other installations have, whose flows are theirs. */
+  /** Frontends of other installations; flows to them are left alone. */
   claims?: Frontend[];
 }
 
 /**
- * The flow table that `magic-ip-netlink flows` judges by (agent/netlink/judge.h describes its lines), of these magic IPs,
- * or of all. Its size is that of the configuration and of the pods that match it, whatever flows there are. What it says:
- * TCP and SCTP stay with a live pod of their binding's address, so that they drain; everything else has no end to wait for
- * and follows its binding; flows to ports that are not ours are left alone.
+ * The flow table by which `magic-ip-netlink flows` judges (agent/netlink/judge.h describes its lines), for these magic
+ * IPs or for all. Its size depends on the configuration and the matching pods, not on the number of flows. Its rules:
+ * TCP and SCTP stay with a live pod of their binding's address, so that they drain; all other flows have no end to wait
+ * for and follow their binding; flows to ports of no binding are left alone.
  */
 export function flowTable(rules: FlowRules, ipAddresses?: Set<string>): string[] {
   const own = rules.states.length === 1 ? certain(rules.states[0]) : common(rules.states);
@@ -28,7 +25,7 @@ export function flowTable(rules: FlowRules, ipAddresses?: Set<string>): string[]
   return wanted.flatMap(([ipAddress, entries]) => [`ip ${ipAddress}`, ...entryLines(entries)]);
 }
 
-/** The magic IPs that another state says something else of, so that flows to them may have to end. */
+/** The magic IPs whose bindings differ between two states, so that flows to them may have to end. */
 export function changedIps(before: DesiredState, after: DesiredState): Set<string> {
   const known = new Map(before.bindings.map((binding) => [bindingName(binding), binding]));
   const changed = after.bindings.filter((binding) => {
@@ -39,7 +36,7 @@ export function changedIps(before: DesiredState, after: DesiredState): Set<strin
   return new Set([...changed, ...known.values()].map(({ ipAddress }) => ipAddress));
 }
 
-/** Which flows that were never translated, because the network itself answers them, may stay. */
+/** Which untranslated flows, which the network itself answers, may stay. */
 const stays = ["none", "connections", "all"] as const;
 type Stays = (typeof stays)[number];
 
@@ -57,7 +54,7 @@ function certain(state: DesiredState | undefined): Entry[] {
   return (state?.bindings ?? []).map((binding) => ownEntry(binding, binding.targets, staying(binding)));
 }
 
-/** What two states have in common may end what both of them would end; what only one of them has ends nothing. */
+/** For bindings in all states: ends only flows that each state would end. A binding of only one state ends nothing. */
 function common(states: DesiredState[]): Entry[] {
   const byName = Map.groupBy(
     states.flatMap(({ bindings }) => bindings),
@@ -90,7 +87,7 @@ function ownEntry(binding: Binding, targets: Target[], stay: Stays): Entry {
   return { ...entry(binding, "own", stay), targets: [...new Set(lines)], pods };
 }
 
-/** What is gone without what is there again, and beside it whose flows are not ours. */
+/** Lines for frontends that are gone and not configured again, and for other installations on the same magic IPs. */
 function goneLines({ states, gone, claims = [] }: FlowRules): Entry[] {
   const own = new Set(states.flatMap(({ bindings }) => bindings.map(bindingName)));
   const lost = gone?.frontends.filter((frontend) => !own.has(bindingName(frontend))) ?? [];
@@ -111,7 +108,7 @@ function entry({ ipAddress, protocol, port, endPort }: Frontend, kind: string, w
   return { ipAddress, line: `${kind} ${number} ${port} ${endPort} ${word}`.trimEnd(), targets: [], pods: [] };
 }
 
-/** A list is written once for all that share it, one after the other. */
+/** A list is written once for consecutive entries that share it. */
 function entryLines(entries: Entry[]): string[] {
   const last = { targets: "-", pods: "-" };
   return entries.flatMap(({ line, ...lists }) => {

@@ -1,71 +1,71 @@
 /** An interface of the node, and where it leads. */
 export interface Link {
   index: number;
-  /** For people: the kernel allows nearly any byte. */
+  /** For messages only, because the kernel allows nearly any byte. */
   name: string;
   /** The kernel's rtnl_link_ops: `veth`, `bridge`, …; empty for a physical interface and for loopback. */
   kind: string;
   /** The index of the bridge that it is a port of; 0: none. */
   master: number;
-  /** The index of a veth's other end, 0 where there is none in this network namespace. */
+  /** The index of a veth's other end; 0: not in this network namespace. */
   peer: number;
-  /** Whether its other end is in another network namespace, as in a pod's. */
+  /** Whether its other end is in another network namespace, such as a pod's. */
   elsewhere: boolean;
   ipv4?: Ways;
   ipv6?: Ways;
 }
 
-/** The unicast routes of one family that lead by a link. */
+/** The unicast routes of one family through a link. */
 export interface Ways {
   /** The smallest prefix length: 0 where there is a default route. */
   widest: number;
-  /** Whether one leads to at most four addresses on the link itself, as to a pod's. */
+  /** Whether one of them leads to at most four addresses on the link itself, such as a pod's address. */
   host: boolean;
 }
 
-/** Where the kernel leads packets to a pod. */
+/** Where the kernel routes packets to a pod. */
 export interface PodRoute {
   pod: string;
-  /** `none`: nowhere. */
+  /** `none`: there is no usable route. */
   type: "unicast" | "local" | "none";
-  /** The index of the link that it leads by, and the prefix length of the route; 0 and 0 where it leads nowhere. */
+  /** The index of the link that the route uses, and its prefix length (below); both 0 without a route. */
   link: number;
   bits: number;
 }
 
-/** A rule of the routing policy that leads what comes in by one interface past a pod. */
+/** A routing policy rule that routes packets from one interface elsewhere than to the pod. */
 export interface Diversion {
   interface: string;
   priority: number;
   table: number;
   pod: string;
-  /** The index of the link that it leads by instead; 0: none. */
+  /** The index of the link that they take instead; 0: none. */
   link: number;
 }
 
-/** How the node's network hangs together, as `magic-ip-netlink routes` tells it. */
+/** The node's links and routes to pods, as `magic-ip-netlink routes` reports them. */
 export interface Network {
   links: Link[];
   pods: PodRoute[];
   diversions: Diversion[];
 }
 
-/** What is known of links by their index, from one look to the next. */
+/** Whether links are inside or outside, by their index; kept from one look to the next. */
 export type Judgements = ReadonlyMap<number, "inside" | "outside">;
 
 /**
- * A route to a sixteenth of all addresses or more leads outside as a default route does: VPNs have halves of it, and IPv6's
- * default route may be 2000::/3. No pods' network is as large.
+ * A route to a sixteenth of all addresses or more counts as a default route: VPNs split the default route into halves,
+ * and IPv6's default route may be 2000::/3. No pod network is that large.
  */
 export const wide = 4;
 
 /**
- * Kinds that pods are behind; whatever else packets come in by is outside: a physical interface, a VLAN, a macvlan (its
- * pods are the outside network's), a tunnel, a tun (a VPN's peers).
+ * Kinds of links that may lead to pods. All others are outside: a physical interface, a VLAN, a macvlan (its pods
+ * belong to the outside network), a tunnel, a tun (a VPN's peers).
  */
 export const podKinds = ["veth", "bridge", "netkit", "dummy", "openvswitch"];
 
-/** Kinds whose ports lead to machines, not to pods. A bridge may have other ports, as of an overlay network. */
+/** Kinds of bridge ports that lead to machines, not to pods. Other ports may belong to an overlay network. */
 const wires = ["", "vlan", "bond", "team", "macvlan", "hsr", "wlan"];
 
 /** Reads the lines of `magic-ip-netlink routes`. */
@@ -88,7 +88,7 @@ export function parseNetwork(text: string): Network {
   return network;
 }
 
-/** RTN_UNICAST and RTN_LOCAL of the kernel's rtnetlink.h; the others lead nowhere. */
+/** RTN_UNICAST and RTN_LOCAL of the kernel's rtnetlink.h; other types are no usable route. */
 const types = new Map<number | undefined, PodRoute["type"]>([
   [1, "unicast"],
   [2, "local"],
@@ -115,17 +115,17 @@ function parse(line: string): Line {
   return JSON.parse(line) as Line;
 }
 
-/** A name comes as one character a byte; what is no UTF-8, and control characters, are shown as question marks. */
+/** A name has one character for each byte; invalid UTF-8 and control characters are shown as question marks. */
 function shown(name: string): string {
   const text = new TextDecoder().decode(Uint8Array.from(name, (byte) => byte.charCodeAt(0)));
   return text.replace(/[\p{C}\uFFFD]/gu, "?");
 }
 
 /**
- * Inside or outside, for each link that there is a reason to judge; the others are as their kind. What routes to live pods
- * lead to is inside. Without such a route a link that pods may be behind is outside where it leads to other machines. A
- * judgement stays as long as its link: an uplink whose default route is gone for a while is still one, and so are the
- * pods' links while no target is on the node.
+ * Judges links as inside or outside; a link without a judgement is what its kind says. A link of a pods' kind with a
+ * route to a live pod is inside. Without such a route, a link that leads to other machines is outside. A judgement
+ * stays as long as its link, except that a route to a live pod overrules `outside`: an uplink stays one while its
+ * default route is missing, and pods' links stay inside while no target is on the node.
  */
 export function judge(network: Network, before: Judgements = new Map()): Judgements {
   const live = linksToPods(network);
@@ -138,21 +138,21 @@ export function judge(network: Network, before: Judgements = new Map()): Judgeme
   return judged;
 }
 
-/** The links that are outside, in an order that stays. */
+/** The links judged as outside, in a stable order. */
 export function outsideLinks({ links }: Network, judgements: Judgements): Link[] {
   return links
     .filter(({ index }) => judgements.get(index) === "outside")
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** Whether the guard drops what comes in by the link. */
+/** Whether the guard drops packets that come in by the link. */
 export function isOutside(link: Link, judgements: Judgements): boolean {
   return !podKinds.includes(link.kind) || judgements.get(link.index) === "outside";
 }
 
 /**
- * Links of a pods' kind that a route to a live pod leads by, and not by way of the node's default route. A veth has the pod
- * alone behind it, or is the gateway of a bridge of this node; one that leads to a whole network elsewhere is an uplink.
+ * Links of a pods' kind with a route to a live pod that is no default route. A veth must lead to the pod alone, or have
+ * its other end on this node, such as a bridge's gateway; a veth to a network in another namespace is an uplink.
  */
 function linksToPods({ links, pods }: Network): Set<number> {
   const routes = pods.filter(({ type, bits }) => type === "unicast" && bits > wide);
@@ -165,7 +165,7 @@ function linksToPods({ links, pods }: Network): Set<number> {
   return new Set(links.filter(leads).map(({ index }) => index));
 }
 
-/** A default route; or a bridge with a physical port; or a veth to a network elsewhere, as the nodes of kind have them. */
+/** True for a default route, a bridge with a wired port, or a veth to a network elsewhere, as on nodes of kind. */
 function leadsOutside(link: Link, network: Network): boolean {
   if (hasDefault(link.ipv4)) return true;
   if (hasDefault(link.ipv6)) return !isAdvertised(link, network);
@@ -174,8 +174,9 @@ function leadsOutside(link: Link, network: Network): boolean {
 }
 
 /**
- * An IPv6 default route by a pods' bridge, as a pod with NET_RAW can advertise it where the node does not forward IPv6, says
- * nothing: the bridge has IPv4 networks, and IPv4's default route leads by another link.
+ * Whether an IPv6 default route through a pods' bridge may be forged: a pod with NET_RAW can advertise one where the
+ * node does not forward IPv6. So it counts for nothing if the bridge has IPv4 networks and IPv4's default route uses
+ * another link.
  */
 export function isAdvertised(link: Link, network: Network): boolean {
   const { kind, ipv4, ipv6 } = link;
@@ -193,7 +194,7 @@ export function isWired({ index }: Link, { links }: Network): boolean {
   return links.some(({ master, kind }) => master === index && wires.includes(kind));
 }
 
-/** Whether it leads to a network, and to no pod of its own. */
+/** Whether the link has a route to a whole network and none to a single pod. */
 function isNetwork({ ipv4, ipv6 }: Link): boolean {
   if (ipv4?.host || ipv6?.host) return false;
   return (
@@ -201,7 +202,7 @@ function isNetwork({ ipv4, ipv6 }: Link): boolean {
   );
 }
 
-/** Prefixes of at most four addresses, as some networks have them for each pod. */
+/** Whether a prefix has at most four addresses; some pod networks use such a prefix for each pod. */
 function isFew(ipv6: boolean, bits: number): boolean {
   return bits >= (ipv6 ? 126 : 30);
 }

@@ -4,31 +4,31 @@ import { formatIpv4 } from "../../component/address/ipv4.ts";
 import { formatIpv6 } from "../../component/address/ipv6.ts";
 import { wide } from "./network.ts";
 
-/** What matters of the node that the agent runs on. */
+/** The facts about the agent's node that the rules depend on. */
 export interface NodeFacts {
-  /** As Kubernetes knows it. */
+  /** The name of the Kubernetes node. */
   name: string;
-  /** Interfaces that lead outside, by a default route or otherwise: what comes in by them is not of this node. */
+  /** Interfaces that lead outside, by a default route or otherwise: packets from them come from outside the node. */
   uplinks: string[];
-  /** The same by their index, which a new name does not change; absent where only /proc could be read. */
+  /** The same by index, which a rename does not change; absent where only /proc could be read. */
   uplinkIndexes?: number[];
-  /** Whether packets that a bridge passes on go through netfilter (`net.bridge.bridge-nf-call-iptables`, `-ip6tables`). */
+  /** Whether bridged packets pass through netfilter (`net.bridge.bridge-nf-call-iptables`, `-ip6tables`). */
   bridgeNetfilter: { ipv4: boolean; ipv6: boolean };
-  /** Why not all of it could be read, and what is known from before holds. */
+  /** Why some facts could not be read; the last known ones are used instead. */
   trouble?: string;
-  /** Whether conntrack takes up a connection from its middle (`nf_conntrack_tcp_loose`): so it does unless told not to. */
+  /** Whether conntrack picks up established connections (`nf_conntrack_tcp_loose`, by default on); absent: true. */
   tcpLoose?: boolean;
 }
 
-/** A route of the node's main table; of IPv6 the local ones too. */
+/** A route of the node's main table; for IPv6 also of the local table. */
 export interface Route {
-  /** As `10.9.0.0/24`. */
+  /** For example `10.9.0.0/24`. */
   range: string;
   bits: number;
   block: Cidr;
   /** `local`: the node itself has the address; `reject`: unreachable, prohibit or blackhole. */
   kind: "unicast" | "local" | "reject";
-  /** Absent where a route leads by none. */
+  /** Undefined where the route has none. */
   interface: string | undefined;
 }
 
@@ -36,8 +36,8 @@ export interface Route {
 const flag = { up: 0x1, reject: 0x200, local: 0x8000_0000 };
 
 /**
- * Reads /proc/net/route. The kernel prints addresses as numbers in the processor's own byte order. Of a route with
- * several next hops it names the first one's interface only.
+ * Reads /proc/net/route. The kernel prints addresses as numbers in the processor's byte order. For a route with several
+ * next hops it prints only the interface of the first.
  */
 export function parseIpv4Routes(text: string, littleEndian: boolean): Route[] {
   return text
@@ -47,13 +47,13 @@ export function parseIpv4Routes(text: string, littleEndian: boolean): Route[] {
       const [name = "", destination = "", , flags = "", , , , mask = ""] = line.trim().split(/\s+/);
       if (mask === "" || !isUp(flags)) return [];
       const range = `${ipv4(destination, littleEndian)}/${ones(mask)}`;
-      // A blackhole has no interface, and no flag that tells it.
+      // A blackhole route has no interface, and no flag marks it.
       const kind = name === "*" || has(flags, flag.reject) ? "reject" : "unicast";
       return route(range, kind, name);
     });
 }
 
-/** Reads /proc/net/ipv6_route. Multicast, which every interface has, is left out. */
+/** Reads /proc/net/ipv6_route, without the multicast routes that every interface has. */
 export function parseIpv6Routes(text: string): Route[] {
   return text.split("\n").flatMap((line) => {
     const fields = line.trim().split(/\s+/);
@@ -66,8 +66,8 @@ export function parseIpv6Routes(text: string): Route[] {
 }
 
 /**
- * Reads the node's IPv4 addresses from /proc/net/fib_trie, which unlike a list of interfaces also tells those of
- * interfaces that are down, as kube-proxy's kube-ipvs0 is. Every block comes twice where two tables share a trie.
+ * Reads the node's IPv4 addresses from /proc/net/fib_trie. Unlike a list of interfaces, it also has the addresses of
+ * interfaces that are down, such as kube-proxy's kube-ipvs0. Each block appears twice where two tables share a trie.
  */
 export function parseIpv4Addresses(text: string): Route[] {
   const ranges = [...text.matchAll(/\|-- (\S+)((?:\n\s+\/\d+ .*)+)/g)].flatMap(([, address, kinds = ""]) =>
@@ -77,8 +77,8 @@ export function parseIpv4Addresses(text: string): Route[] {
 }
 
 /**
- * The interfaces with a default route, or with a large part of the addresses as some VPNs have. /proc/net/ipv6_route tells no
- * tables: IPv6's default route counts where IPv4 has none by another interface, or nothing at all by this one.
+ * The interfaces with a default route, or with a part of one as some VPNs have. /proc/net/ipv6_route does not name the
+ * routing table, so an IPv6 default route counts only where IPv4 has no default route or no route by this interface.
  */
 export function uplinks(routes: Route[]): string[] {
   const ofFamily = (family: "ipv4" | "ipv6") => routes.filter(({ block }) => block.family === family);
@@ -94,19 +94,19 @@ export function isDefault({ bits, kind }: Route): boolean {
   return bits <= wide && kind === "unicast";
 }
 
-/** The routes that an address lies in, the one that the kernel takes first. */
+/** The routes that contain an address; the first is the one that the kernel uses. */
 export function routesTo(address: string, routes: Route[]): Route[] {
   const ip: Ip | undefined = parseIp(address);
   if (ip === undefined) return [];
   return routes.filter(({ block }) => cidrContains(block, ip)).sort((a, b) => b.bits - a.bits);
 }
 
-/** Whether a name of an interface can stand in the text of every tool; the kernel allows nearly any byte. */
+/** Whether an interface's name is safe in the input of every tool; the kernel allows nearly any byte. */
 export function isPlain(name: string): boolean {
   return /^[A-Za-z0-9_.@:-]+$/.test(name);
 }
 
-/** A switch of /proc/sys. One that is not there belongs to a module that is not loaded: off. */
+/** Whether a switch of /proc/sys is on. A missing one belongs to a module that is not loaded, and counts as off. */
 export function isOn(sysctl: string | undefined): boolean {
   return sysctl !== undefined && sysctl.trim() !== "" && sysctl.trim() !== "0";
 }
@@ -118,7 +118,7 @@ function route(range: string, kind: Route["kind"], name: string | undefined): Ro
   return [{ range, bits, block, kind, interface: name === "*" ? undefined : name }];
 }
 
-/** The kernel clears RTF_UP of a route of IPv6 only where it also rejects. */
+/** The kernel clears RTF_UP of an IPv6 route only where the route also rejects. */
 function isUp(flags: string, or?: "reject"): boolean {
   return has(flags, flag.up) || (or !== undefined && has(flags, flag.reject));
 }

@@ -8,32 +8,32 @@ export interface Target {
   name: string;
   uid: string;
   ip: string;
-  /** undefined: the port that was dialed, as with ranges and whole IPs. */
+  /** undefined: the port that the client dialed, as with ranges and whole IPs. */
   port: number | undefined;
 }
 
-/** What clients dial. */
+/** A magic IP, protocol and ports that clients dial. */
 export interface Frontend {
   /** The magic IP, in canonical text. */
   ipAddress: string;
   /** undefined: every protocol and port of the magic IP, a whole IP. */
   protocol: Protocol | undefined;
-  /** First and last port, the same for a single one; 0 and 65535 for a whole IP. */
+  /** First and last port, equal for a single port; 0 and 65535 for a whole IP. */
   port: number;
   endPort: number;
 }
 
-/** Magic IP, protocol and port, and the targets they lead to. */
+/** A frontend and the targets that it leads to. */
 export interface Binding extends Frontend {
   /** None when no pod of the node can serve it; several only with `loadBalance`. */
   targets: Target[];
   loadBalance: boolean;
   whenNoTarget: WhenNoTarget;
-  /** IPs of the pods of its address that may go on carrying the connections they have. */
+  /** IPs of the pods of its address that may keep their existing connections. */
   live: string[];
 }
 
-/** A pod that may go on carrying the flows it has through the magic IP. */
+/** A pod that may keep its existing flows through the magic IP. */
 export interface LivePair {
   ipAddress: string;
   podIp: string;
@@ -42,15 +42,15 @@ export interface LivePair {
 /** A binding of another installation on this node. */
 export interface Claim extends Frontend {
   instance: string;
-  /** What the agent that keeps it changes every minute; undefined where that is not known. */
+  /** A value that the claim's agent changes every minute; undefined where it is not known. */
   lease?: string | undefined;
 }
 
 /** A reason why a binding is missing or doubtful. */
 export interface Problem {
   /**
-   * `NO_TARGET`: no pod of this node can serve it. `CONFLICT`: another installation of this node has it. `UNKNOWN_PODS`: its
-   * pods were not listed yet, and it leads where the rules of the agent before led.
+   * `NO_TARGET`: no pod of this node can serve it. `CONFLICT`: another installation of this node has it.
+   * `UNKNOWN_PODS`: its pods were not listed yet, so it leads where the rules of the previous agent led.
    */
   code: "NO_TARGET" | "CONFLICT" | "UNKNOWN_PODS";
   /** The name of the binding. */
@@ -59,33 +59,33 @@ export interface Problem {
 }
 
 /**
- * Whose source address becomes the node's: a target's that dials itself; also a bridged pod's whose target is on a bridge
- * too; or everybody's.
+ * Which clients are masqueraded as the node: `hairpin`: a target that dials itself; `bridged`: also a bridged pod whose
+ * target is bridged, too; `always`: every client.
  */
 export type Masquerade = "hairpin" | "bridged" | "always";
 
-/** All that should hold on this node. */
+/** The complete desired state of the node's rules. */
 export interface DesiredState {
   instance: string;
   /** Whether the node's own processes are clients. */
   hostClients: boolean;
-  /** Interfaces that lead outside; undefined: packets from outside are let in. */
+  /** Interfaces that lead outside; undefined: packets from outside are accepted. */
   uplinks: string[] | undefined;
-  /** The same by their index, where it is known. */
+  /** The same by index, where the indexes are known. */
   uplinkIndexes?: number[];
-  /** Whether conntrack takes up a connection from its middle; undefined: as true. */
+  /** Whether conntrack picks up established connections; undefined: true. */
   tcpLoose?: boolean;
   masquerade: Record<Family, Masquerade>;
   bindings: Binding[];
   live: LivePair[];
-  /** What other installations have on the same magic IPs, which is theirs to decide about; undefined: nothing. */
+  /** Frontends of other installations on the same magic IPs, which our rules leave to them; undefined: none. */
   neighbours?: Frontend[];
   problems: Problem[];
 }
 
-/** Where the rules of the agent before lead: all that is known of an address whose pods cannot be listed. */
+/** Where the rules of the previous agent lead; used for an address whose pods cannot be listed. */
 export interface HeldRules {
-  /** By `bindingName`. */
+  /** Targets by `bindingName`. */
   targets: Map<string, { ip: string; port: number | undefined }[]>;
   live: LivePair[];
 }
@@ -97,14 +97,14 @@ export function bindingName({ ipAddress, protocol, port, endPort }: Frontend): s
   return `${host}:${endPort === port ? port : `${port}-${endPort}`}/${protocol}`;
 }
 
-/** Whether nothing of the installation and the node differs that shapes the rules, whatever the bindings are. */
+/** Whether two states agree in all that shapes the rules, apart from bindings, live pairs and problems. */
 export function sameSettings(a: DesiredState, b: DesiredState): boolean {
   const settings = (state: DesiredState) =>
     JSON.stringify({ ...state, bindings: undefined, live: undefined, problems: undefined });
   return settings(a) === settings(b);
 }
 
-/** A live pair as one text, to compare and to look up. */
+/** A live pair as one text, for comparison and lookup. */
 export function pairName({ ipAddress, podIp }: LivePair): string {
   return `${ipAddress} ${podIp}`;
 }
@@ -113,17 +113,17 @@ export function familyOf(ipAddress: string): Family {
   return ipAddress.includes(":") ? "ipv6" : "ipv4";
 }
 
-/** Whether a packet can be meant for both. */
+/** Whether a packet can match both. */
 export function overlap(a: Frontend, b: Frontend): boolean {
   if (a.ipAddress !== b.ipAddress) return false;
   if (a.protocol === undefined || b.protocol === undefined) return true;
   return a.protocol === b.protocol && a.port <= b.endPort && b.port <= a.endPort;
 }
 
-/** What a pass from pods to kernel came to. */
+/** The result of a pass from pods to kernel. */
 export interface Sync {
-  /** What is in the kernel now. */
+  /** The state in the kernel now. */
   state: DesiredState;
-  /** `changed`: the desired state; `repaired`: somebody else's hands were at the rules; `same`: nothing was done. */
+  /** `changed`: a new desired state was written; `repaired`: a foreign change was undone; `same`: as before. */
   outcome: "changed" | "repaired" | "same";
 }

@@ -11,7 +11,7 @@ export interface Choice {
 }
 
 /**
- * Which of the pods that match an address get the new flows to one of its ports (undefined: to the whole IP).
+ * Chooses, from the pods that match an address, the targets of new flows to one of its ports (undefined: the whole IP).
  *
  * | a matching pod of the node                        | new flows                    | flows it has |
  * |---------------------------------------------------|------------------------------|--------------|
@@ -22,9 +22,9 @@ export interface Choice {
  * | on the host network, and the address forbids it   | never                        | cut          |
  * | without the named target port                     | never, for this port         | kept         |
  *
- * "Newest" is the latest creation, then the greater uid; with maxSurge traffic thus moves over before the old pod is
- * told to stop. With `loadBalance` all pods of the first row that has any get new flows, the newest first. Terminating
- * pods after ready ones: KEP-1669. A pod without an IP of the magic IP's family is one without an IP.
+ * "Newest" is the latest creation, then the greater uid; so with maxSurge traffic moves before the old pod is told to
+ * stop. With `loadBalance` all pods of the first row that has any get new flows, the newest first. Terminating pods
+ * come after ready ones (KEP-1669). A pod without an IP of the magic IP's family counts as a pod without an IP.
  */
 export function chooseTargets(
   address: Address,
@@ -39,14 +39,14 @@ export function chooseTargets(
   return { targets, reason: targets.length > 0 ? undefined : whyNone(address, port, family, matching) };
 }
 
-/** The IPs of the matching pods that may keep the flows they have. */
+/** The IPs of the matching pods that may keep their existing flows. */
 export function livePodIps(address: Address, family: Family, matching: Pod[]): string[] {
   return matching
     .filter((pod) => whyNotLive(address, family, pod) === undefined)
     .map((pod) => usableIp(pod, family) ?? "");
 }
 
-/** The pods, each without the magic IPs themselves: packets would be led in a circle. */
+/** Removes the magic IPs from the pods' IPs, because a magic IP as a target would redirect packets in a circle. */
 export function withoutIps(pods: Pod[], magicIps: Set<string>): Pod[] {
   return pods.map((pod) =>
     pod.ips.some((ip) => magicIps.has(ip)) ? { ...pod, ips: pod.ips.filter((ip) => !magicIps.has(ip)) } : pod,
@@ -54,8 +54,8 @@ export function withoutIps(pods: Pod[], magicIps: Set<string>): Pod[] {
 }
 
 /**
- * The pods, each without the IPs that a newer one of them has by now: for a while the API may call a pod running whose
- * sandbox is gone and whose IP was given away. Pods on the host network share the node's.
+ * Removes from each pod the IPs that a newer pod has now: for a while the API may report a pod as running although its
+ * sandbox is gone and its IP belongs to another pod. Pods on the host network share the node's IPs and keep them.
  */
 export function withOwnIps(pods: Pod[]): Pod[] {
   const owners = new Map<string, Pod>();
@@ -73,7 +73,7 @@ function newestFirst(pods: Pod[]): Pod[] {
   return pods.toSorted(byAge);
 }
 
-/** The newest first. */
+/** Sorts the newest pod first. */
 function byAge(a: Pod, b: Pod): number {
   return compare(b.created, a.created) || compare(b.uid, a.uid);
 }
@@ -97,8 +97,8 @@ function whyNone(address: Address, port: Port | undefined, family: Family, match
 }
 
 /**
- * Pods of which a problem says why, and characters of their names: a namespace may have any number that match, and there
- * are 10,000 bindings at most, each with its problem.
+ * Pods that a problem names with their reasons, and characters of their names. Both are limited because any number of
+ * pods may match, and there may be 10,000 bindings, each with a problem.
  */
 const [mostNamed, longestName] = [3, 100];
 
@@ -130,8 +130,8 @@ function whyNotLive(address: Address, family: Family, pod: Pod): string | undefi
 }
 
 /**
- * The pod's IP of the family, in canonical text. The status of a pod is input: loopback (the node itself would be
- * reached), link-local, multicast and the like are refused.
+ * The pod's IP of the family, in canonical text. The status of a pod is untrusted input: loopback (it would reach the
+ * node itself), link-local, multicast and similar addresses are refused.
  */
 function usableIp(pod: Pod, family: Family): string | undefined {
   for (const ip of pod.ips) {

@@ -2,20 +2,20 @@ import { accessSync } from "node:fs";
 import http, { type IncomingMessage } from "node:http";
 import https from "node:https";
 import { finished } from "node:stream/promises";
-// Not the package's index: it loads every API that there is, for 20 MB of memory.
+// Not the package's index: that loads every API class and takes 20 MB of memory.
 import { KubeConfig } from "@kubernetes/client-node/dist/config.js";
 import { JsonError, JsonReader, type Shape } from "./json.ts";
 
-/** The API server's answer where it is not a success. */
+/** An answer of the API server that is not a success. */
 export class ApiError extends Error {
   override name = "ApiError";
 
   constructor(
     readonly status: number,
     message: string,
-    /** Seconds that the server asks to wait (`Retry-After`), 0 when it does not. */
+    /** Seconds that the server asks to wait (`Retry-After`); 0: it does not ask. */
     readonly retryAfter: number,
-    /** Why, in one word of Kubernetes', as `NotFound`; undefined where something else than an API server answers. */
+    /** The reason of the `metav1.Status`, such as `NotFound`; undefined where a proxy or load balancer answers. */
     readonly reason?: string,
   ) {
     super(`the API server answers ${status}: ${message}`);
@@ -27,26 +27,26 @@ export type Query = Record<string, string | number | boolean>;
 /** Requests to the API server over one connection pool, with the credentials of the process. */
 export interface Api {
   /**
-   * The decoded answer, or what of it has the shape: where others decide how large an answer is, only this bounds the
-   * memory that it takes. @throws {ApiError}, {JsonError} or a network error
+   * Returns the decoded answer, or only those parts that `shape` names. Where the owners of pods or objects decide how
+   * large an answer is, only a shape bounds its memory. @throws {ApiError}, {JsonError} or a network error
    */
   get<T>(path: string, query: Query, signal?: AbortSignal, shape?: Shape): Promise<T>;
   /** Creates an object. @throws {ApiError} or a network error */
   post(path: string, object: unknown, signal?: AbortSignal): Promise<void>;
   /** Changes an object by a JSON patch (RFC 6902). @throws {ApiError} or a network error */
   patch(path: string, operations: unknown[], signal?: AbortSignal): Promise<void>;
-  /** Begins a watch, whose events have the shape. @throws {ApiError}, {JsonError} or a network error */
+  /** Begins a watch; of its events only the shape is kept. @throws {ApiError}, {JsonError} or a network error */
   watch<T>(path: string, query: Query, until: WatchEnd, shape: Shape): Promise<AsyncGenerator<T>>;
 }
 
-/** What ends a watch, beside the server. */
+/** What ends a watch, apart from the server. */
 export interface WatchEnd {
   signal: AbortSignal;
-  /** Milliseconds without a byte after which it fails with {@link Silence}. */
+  /** Milliseconds without a byte after which the watch fails with {@link Silence}. */
   silence: number;
 }
 
-/** An answer did not come, or not go on, in time. */
+/** An answer did not begin in time, or stopped for too long. */
 export class Silence extends Error {
   override name = "Silence";
   readonly code = "ETIMEDOUT";
@@ -66,28 +66,28 @@ interface Request {
 
 const contentTypes = { GET: undefined, POST: "application/json", PATCH: "application/json-patch+json" };
 
-/** Milliseconds after which a request is given up: without a connection, and without a byte of the answer. */
+/** Milliseconds after which a request fails: without a connection, and without a byte of the answer. */
 const limits = { connect: 10_000, answer: 30_000 };
 
 /**
- * Bytes. An object of the API server has 1.5 MB in etcd; as JSON it may have six times as many, because "<" and control
- * characters become six. `answer`: of one that is kept whole. `event`: of one event of a watch, kept or not; a server
- * that sends more never ends it. `refusal`: of the body of an error.
+ * Limits in bytes. An object of the API server has at most 1.5 MB in etcd; as JSON it may have six times as many,
+ * because "<" and control characters take six bytes each. `answer`: of an answer that is kept whole. `event`: of one
+ * event of a watch, kept or skipped; a longer event is taken for one that never ends. `refusal`: of an error's body.
  */
 const most = { answer: 4_194_304, event: 33_554_432, refusal: 16_384 };
 
 /**
- * Connects as KUBECONFIG says, else as the pod's service account, else as ~/.kube/config.
- * client-node resolves the credentials (and rereads the token file); the requests are made here, because it opens a
- * new TLS connection for each of them and ends every watch after 30 s (kubernetes-client/javascript#2893, #3020).
+ * Connects with KUBECONFIG, else with the pod's service account, else with ~/.kube/config.
+ * client-node resolves the credentials (and rereads the token file). The requests are made here, because client-node
+ * opens a new TLS connection for each one and ends every watch after 30 s (kubernetes-client/javascript#2893, #3020).
  */
 export function connectApi(): Api {
   const kubeConfig = loadKubeConfig();
   const cluster = kubeConfig.getCurrentCluster();
   if (!cluster)
     throw new Error("no cluster is configured: set KUBECONFIG, or run in a pod with a service account");
-  // Agents keep connections apart by their certificates, so a rotated one opens a new connection.
-  // After these and ten seconds more the kernel finds that the other side is gone.
+  // An https.Agent pools connections by certificate, so a rotated certificate opens a new connection.
+  // Keep-alive: the kernel closes a connection whose other side is silent for these 15 s and 10 s more.
   const keepAlive = { keepAlive: true, keepAliveMsecs: 15_000 };
   const secure = cluster.server.startsWith("https:");
   const agent = secure ? new https.Agent(keepAlive) : new http.Agent(keepAlive);
@@ -152,7 +152,7 @@ function readable(file: string): boolean {
   }
 }
 
-/** Sends the request; resolves with the head of the answer. A silence ends the request and the answer alike. */
+/** Sends the request; resolves with the head of the answer. A timeout ends the request, or the answer once it began. */
 function requested(request: http.ClientRequest, body: string | undefined): Promise<IncomingMessage> {
   request.on("socket", (socket) => {
     if (!socket.connecting) return;
@@ -160,7 +160,7 @@ function requested(request: http.ClientRequest, body: string | undefined): Promi
     socket.once("connect", () => socket.setTimeout(limits.answer));
   });
   return new Promise((resolve, reject) => {
-    // Who reads an answer hears only what ends the answer itself.
+    // A reader of the answer sees only errors of the answer itself, so a timeout destroys the answer once it began.
     let reading: { destroy(error: Error): unknown } = request;
     request.on("timeout", () => reading.destroy(new Silence()));
     request.on("error", reject);
@@ -172,7 +172,7 @@ function requested(request: http.ClientRequest, body: string | undefined): Promi
   });
 }
 
-/** Seconds. What stands before an API server may ask for hours, or for less than nothing. */
+/** Seconds. A proxy before the API server may ask for hours, or for a negative time. */
 const longestRetryAfter = 30;
 
 async function apiError(response: IncomingMessage): Promise<ApiError> {
@@ -182,10 +182,10 @@ async function apiError(response: IncomingMessage): Promise<ApiError> {
   return new ApiError(response.statusCode ?? 0, message, retryAfter, reason);
 }
 
-/** Characters of a refusal's message that are passed on: they come to the log and to the readiness. */
+/** Characters of an error's message that are kept: they appear in the log and in the readiness report. */
 const longestMessage = 500;
 
-/** Kubernetes answers errors with a `metav1.Status`; a proxy in between may answer anything. */
+/** The API server answers errors with a `metav1.Status`; a proxy in between may answer anything. */
 function statusOf(body: string): { message: string; reason?: string } {
   try {
     const { kind, message, reason } = JSON.parse(body) as Record<string, string | undefined>;
@@ -196,7 +196,7 @@ function statusOf(body: string): { message: string; reason?: string } {
   }
 }
 
-/** The start of a refusal's body; what comes after it is not read. */
+/** The first bytes of an error's body; the rest is not read. */
 async function start(response: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let length = 0;
@@ -206,7 +206,7 @@ async function start(response: IncomingMessage): Promise<string> {
       if ((length += chunk.length) >= most.refusal) break;
     }
   } catch {
-    // What came says enough.
+    // The bytes that were received suffice.
   }
   return Buffer.concat(chunks).subarray(0, most.refusal).toString("utf8");
 }
@@ -221,7 +221,7 @@ async function text(response: IncomingMessage, longest: number): Promise<string>
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** The one value of an answer, which is read to its end so that its connection serves on. */
+/** The only value of an answer. The answer is read to its end, so that its connection can be reused. */
 async function only<T>(response: IncomingMessage, shape: Shape): Promise<T> {
   let found: T | undefined;
   for await (const value of values<T>(response, shape)) found ??= value;
@@ -229,7 +229,7 @@ async function only<T>(response: IncomingMessage, shape: Shape): Promise<T> {
   return found;
 }
 
-/** The values of an answer, each as soon as it has ended. */
+/** The values of an answer, each as soon as it is complete. */
 async function* values<T>(response: IncomingMessage, shape: Shape, longest?: number): AsyncGenerator<T> {
   const reader = new JsonReader(shape, longest);
   for await (const chunk of response as AsyncIterable<Buffer>) {

@@ -9,7 +9,7 @@ import {
   type Word,
 } from "./installation.ts";
 
-/** Whether the installation is being removed, and how that is known. */
+/** Whether the installation is being removed, and the reason for that verdict. */
 export interface Departure {
   removed: boolean;
   reason: string;
@@ -17,7 +17,7 @@ export interface Departure {
 
 /** Milliseconds. */
 interface Times {
-  /** For all attempts. The process ends within 5 s where the rules stay; the kubelet waits 10 s. */
+  /** For all attempts together. The process ends within 5 s where the rules stay; the kubelet waits 10 s. */
   patience: number;
   /** Between two attempts. */
   pause: number;
@@ -26,17 +26,18 @@ interface Times {
 const usual: Times = { patience: 3_000, pause: 500 };
 
 /**
- * Tells, when the agent is told to end, whether only its pod ends (the rules stay, traffic goes on) or the whole
- * installation (the node is left as it was). There is no hook for the latter: Pulumi leaves Helm's hooks out.
+ * Decides, when the agent receives the signal to end, whether only its pod ends (the rules stay, traffic goes on) or
+ * the whole installation (the rules are removed). No hook reports an uninstall: Pulumi leaves Helm's hooks out.
  *
- * Only what the API server says of objects counts: the DaemonSet is gone or being deleted, and no other serves the
- * installation by now; or the installation's ConfigMap was seen to go. A DaemonSet that is not found while the ConfigMap says that
- * it serves the installation may come back under its name (`kubectl replace --force`), so it is asked for until the end.
+ * Only the state of objects in the API server counts: the DaemonSet is gone or being deleted, and no other DaemonSet
+ * serves the installation; or the watch or a request saw the installation's ConfigMap go. A DaemonSet that is not found
+ * while the ConfigMap still names it may be created again under its name (`kubectl replace --force`), so the agent asks
+ * for it until `patience` ends.
  *
- * A refusal says nothing: a pod's token ends with the pod (`delete --force`, a node that is deleted or out of service) or
- * with a key that is rotated (401), and rights can be taken away (403). It may come from a server that has just started
- * (kubernetes/kubernetes#121635), or the uninstall may not have come as far as the ConfigMap yet, so it is asked again. Without
- * an answer the rules stay, because traffic must outlive an API server that is down.
+ * A refusal proves nothing: a pod's token becomes invalid with the pod (`delete --force`, a node that is deleted or out
+ * of service) or with a rotated key (401), and an administrator can take rights away (403). A server that has just
+ * started may refuse, too (kubernetes/kubernetes#121635), or the uninstall may not have deleted the ConfigMap yet, so
+ * the agent asks again. Without an answer the rules stay, because traffic must outlive an API server that is down.
  */
 export async function departure(
   api: Api,
@@ -50,7 +51,7 @@ export async function departure(
   const heard = new Heard(patience / 2);
   for (;;) {
     const asked = performance.now();
-    // Both at once: an API server may need a second for an answer. The ConfigMap's watch may be behind.
+    // Both at once, because an API server may need a second for an answer. The ConfigMap's watch may be behind.
     const looked = home.installation === undefined ? undefined : installation.look(signal);
     const [answer] = await Promise.all([ask(api, home, signal), looked?.catch(() => undefined)]);
     heard.take(answer, asked, installation);
@@ -65,14 +66,14 @@ type Answer =
   | { kind: "there"; uid: string | undefined; reason: string }
   | { kind: "missing" | "gone" | "refused" | "silent"; reason: string };
 
-/** What the answers so far say together. Refusals and silence take back nothing. */
+/** Sums up the answers so far. A refusal or a missing answer does not revoke an earlier answer. */
 class Heard {
-  /** Whether our own DaemonSet was there when it was last answered. */
+  /** Whether the last answer about the DaemonSet, present or missing, said that our own exists. */
   isThere = false;
-  /** When it was asked for first, and last, where it is missing since. */
+  /** The first and the last request of the current series that found the DaemonSet missing. */
   #missing: { since: number; until: number; refused: boolean; reason: string } | undefined;
 
-  /** `long`: milliseconds after which one that is still missing does not come back. */
+  /** `long`: milliseconds after which a DaemonSet that is still missing is taken for removed. */
   constructor(readonly long: number) {}
 
   take(answer: Answer, asked: number, { uid }: Installation): void {
@@ -88,7 +89,7 @@ class Heard {
     }
   }
 
-  /** One that was asked for once only may be back by now, unless our rights went with it. */
+  /** A DaemonSet missing for less than `long` may be created again, unless the agent's rights went with it. */
   atTheEnd({ reason }: Answer): Departure {
     const missing = this.#missing;
     const isGone = missing !== undefined && (missing.refused || missing.until - missing.since >= this.long);
@@ -112,7 +113,7 @@ async function ask(api: Api, home: Home, signal: AbortSignal): Promise<Answer> {
   }
 }
 
-/** Undefined: to be asked again. */
+/** Undefined: ask again. */
 function judge(
   answer: Answer,
   { home, word, hasGone }: Installation,
@@ -123,13 +124,13 @@ function judge(
     return { removed: false, reason: `the DaemonSet ${heir} serves the installation now` };
   if (answer.kind === "gone") return { removed: true, reason: answer.reason };
   if (answer.kind === "missing" && word.kind !== "there") return { removed: true, reason: answer.reason };
-  // One that was there a moment ago is not gone because nobody answers now.
+  // A DaemonSet that the last answer found is not gone because the API server does not answer now.
   if (hasGone && !isThere) return { removed: true, reason: "its ConfigMap is gone" };
-  // Where the ConfigMap has just gone, the DaemonSet may be about to.
+  // Where the ConfigMap has just gone, the uninstall may delete the DaemonSet next.
   return answer.kind === "there" && !hasGone ? { removed: false, reason: answer.reason } : undefined;
 }
 
-/** Another DaemonSet that the installation has by now. */
+/** The other DaemonSet that the ConfigMap names now, if it names another. */
 function heirOf(home: Home | undefined, word: Word): string | undefined {
   const isOther = word.kind === "there" && word.daemonSet !== "" && word.daemonSet !== home?.daemonSet;
   return isOther ? word.daemonSet : undefined;

@@ -1,9 +1,9 @@
 import type { Api } from "./api.ts";
 import { daemonSet, type Home } from "./installation.ts";
 
-/** Something that the owner of the installation should see with `kubectl get events` or `kubectl describe`. */
+/** A message to the installation's owner, shown by `kubectl get events` and `kubectl describe`. */
 export interface Event {
-  /** One word in CamelCase, as the API's conventions ask. */
+  /** One word in CamelCase, as the API conventions require. */
   reason: string;
   message: string;
 }
@@ -12,8 +12,8 @@ export interface Event {
 const longest = 1024;
 
 /**
- * Posts a warning about the agent's DaemonSet. Without a DaemonSet, or the right to create events, nothing is posted:
- * the log and the readiness say the same.
+ * Posts a warning about the agent's DaemonSet. Without a DaemonSet, or without the right to create events, nothing is
+ * posted; the log and the readiness report say the same.
  */
 export async function postEvent(api: Api, home: Home | undefined, node: string, event: Event): Promise<void> {
   if (home === undefined) return;
@@ -25,7 +25,7 @@ export async function postEvent(api: Api, home: Home | undefined, node: string, 
     apiVersion: "v1",
     kind: "Event",
     metadata: { generateName: `${name}.`, namespace },
-    // With the uid, without which `kubectl describe` does not find it.
+    // `kubectl describe` finds an event only by the uid of its object.
     involvedObject: {
       apiVersion: "apps/v1",
       kind: "DaemonSet",

@@ -8,14 +8,14 @@ export interface Home {
   namespace: string;
   daemonSet: string;
   /**
-   * The name of the ConfigMap that is there as long as the installation is. It names the DaemonSet that serves the installation,
-   * which may get another name while the installation stays. No Lease: Argo CD leaves those out of what it installs
-   * (argoproj/argo-cd#12722; `resource.exclusions` by default since 3.0). Absent where a manifest has none.
+   * The name of the ConfigMap that exists as long as the installation does. It names the DaemonSet that serves the
+   * installation; an upgrade may rename that DaemonSet. It is no Lease, because Argo CD does not install Leases
+   * (argoproj/argo-cd#12722; in `resource.exclusions` by default since 3.0). Absent where a manifest has no ConfigMap.
    */
   installation?: string;
 }
 
-/** What is known of the installation: whether it is there, and which DaemonSet serves it. */
+/** What the ConfigMap says of the installation: whether it exists, and which DaemonSet serves it. */
 export type Word = { kind: "unknown" } | { kind: "gone"; at: number } | { kind: "there"; daemonSet: string };
 
 interface Mark {
@@ -39,11 +39,12 @@ const eventShape: Shape = {
 };
 
 /**
- * Milliseconds. The kernel finds dead connections; half an hour of silence is only a server that has nothing to say.
- * `answer`: for the DaemonSet and the ConfigMap, also where the answer comes byte by byte. `first`: after a watch that had begun,
- * up to `longestRest` where they last less than `brief` each time. `longest`: between two attempts, and `longestRefused`
- * between two that the server refuses because the role does not have the right.
- * `gone`: for so long a ConfigMap that went is the word of an uninstall. Agents that live on had it taken away by hand.
+ * Milliseconds. `silence`: the kernel detects dead connections, so half an hour without a byte only means that the
+ * server has nothing to report. `answer`: for the whole answer about the DaemonSet or the ConfigMap, even if it comes
+ * byte by byte. `first`: the pause after a watch that had begun, doubling up to `longestRest` where watches last less
+ * than `brief`. `longest`: between two attempts; `longestRefused`: between two that the server refuses because the role
+ * lacks the right. `gone`: for this time a deleted ConfigMap counts as an uninstall; where the agent still runs after
+ * it, an administrator deleted the ConfigMap by hand.
  */
 const times = {
   ...{
@@ -60,13 +61,13 @@ const times = {
 };
 
 /**
- * Watches the installation's ConfigMap, from the start to the last moment: a watch that is open outlives the token and the
- * role that it was opened with, so that it tells of an uninstall that takes both along before the agent is told to end.
- * It changes with the installation only; the DaemonSet itself changes with each of its pods.
+ * Watches the installation's ConfigMap from the start of the agent to its end. An open watch outlives the token and the
+ * role that it was opened with, so it also reports an uninstall that deletes both before the agent is told to end.
+ * The ConfigMap changes only with the installation; the DaemonSet would change with each of its pods.
  */
 export class Installation {
   word: Word = { kind: "unknown" };
-  /** Of our DaemonSet, asked for once. */
+  /** The uid of our DaemonSet, read once. */
   uid: string | undefined;
   #version = "";
   #failures = 0;
@@ -79,7 +80,7 @@ export class Installation {
     readonly pause: (milliseconds: number, signal: AbortSignal) => Promise<unknown> = restFor,
   ) {}
 
-  /** Follows it until the signal aborts. Failures, as a role without the right, are retried for ever. */
+  /** Watches the ConfigMap until the signal aborts. Failures, such as a missing right, are retried without end. */
   async run(signal: AbortSignal): Promise<void> {
     if (this.home?.installation === undefined) return;
     while (!signal.aborted) {
@@ -98,7 +99,7 @@ export class Installation {
     }
   }
 
-  /** Asks for the ConfigMap. @throws {ApiError} or a network error, but for its absence where it was known */
+  /** Reads the ConfigMap; records its absence where it was known. @throws {ApiError} or a network error otherwise */
   async look(signal: AbortSignal): Promise<void> {
     try {
       const mark = await this.api.get<Mark>(`${this.#path}/${this.#name}`, {}, signal, markShape);
@@ -110,8 +111,9 @@ export class Installation {
   }
 
   /**
-   * From version 0: the server begins with the ConfigMap as it is. Its own version is that of its last change, days ago, from
-   * which no server goes on (410, k8s.io/apiserver watch_cache.go). One that went before the watch began is told by no event.
+   * Watches from version 0: the server begins with the ConfigMap as it is now. The ConfigMap's own version may be days
+   * old, and no server resumes from it (410, k8s.io/apiserver watch_cache.go). No event reports a ConfigMap that was
+   * deleted before the watch began, so `look` asks for it.
    */
   async #watch(signal: AbortSignal): Promise<void> {
     const timeoutSeconds = Math.ceil(900 + Math.random() * 900);
@@ -121,7 +123,7 @@ export class Installation {
     };
     const until = { signal, silence: times.silence };
     const events = await this.api.watch<MarkEvent>(this.#path, query, until, eventShape);
-    // What ends it after this, as a load balancer's limit, is no refusal.
+    // An end after this point, such as a load balancer's time limit, is no failed attempt.
     this.#failures = 0;
     const began = performance.now();
     if (this.word.kind === "there")
@@ -137,7 +139,7 @@ export class Installation {
     }
   }
 
-  /** Milliseconds until the next watch: those that end as they begin are opened ever more seldom. */
+  /** Milliseconds until the next watch; doubles while watches end soon after they begin. */
   get #rest(): number {
     return Math.min(times.first * 2 ** Math.max(0, this.#brief - 2), times.longestRest);
   }
@@ -156,7 +158,7 @@ export class Installation {
     else if (now - this.word.at > times.gone) this.word = { kind: "unknown" };
   }
 
-  /** Whether the ConfigMap went a short while ago. */
+  /** Whether the ConfigMap was found deleted within the last `gone` milliseconds. */
   get hasGone(): boolean {
     return this.word.kind === "gone" && performance.now() - this.word.at <= times.gone;
   }
@@ -171,7 +173,7 @@ export class Installation {
   }
 }
 
-/** What matters of our DaemonSet. */
+/** Reads the uid and the deletion time of our DaemonSet. */
 export async function daemonSet(
   api: Api,
   home: Home,
@@ -196,20 +198,20 @@ export function daemonSetPath({ namespace, daemonSet }: Home): string {
   return `/apis/apps/v1/namespaces/${encodeURIComponent(namespace)}/daemonsets/${encodeURIComponent(daemonSet)}`;
 }
 
-/** By an API server: a load balancer without servers may say 404 as well. */
+/** Whether an API server says so: a load balancer without servers may answer 404 as well, but without the reason. */
 export function isNotFound(error: unknown): boolean {
   return error instanceof ApiError && error.status === 404 && error.reason === "NotFound";
 }
 
 /**
- * Also where there is no ConfigMap, as with a manifest that has none. A 401 is no refusal of a right: it ends with what
- * authenticates, as a webhook that is away or a key that is rotated.
+ * Whether the server refuses the request (403), or the object does not exist (404), as with a manifest without a
+ * ConfigMap. A 401 is no lasting refusal: it ends when authentication works again (a webhook, a rotated key).
  */
 function isRefusal(error: unknown): boolean {
   return error instanceof ApiError && [403, 404].includes(error.status);
 }
 
-/** Ends early where the signal aborts. */
+/** Waits that long, or until the signal aborts. */
 async function restFor(milliseconds: number, signal: AbortSignal): Promise<void> {
   await delay(Math.round(milliseconds), undefined, { signal }).catch(() => undefined);
 }

@@ -1,32 +1,32 @@
 /**
- * What of a JSON value is kept: "text" keeps a string, number, boolean or null; a list of fields or of items what they
- * say. Everything else is skipped byte by byte, so that memory is bounded by what is kept, however large the object is.
+ * Which parts of a JSON value are kept: "text" keeps a string, number, boolean or null; `Fields` and `Items` keep what
+ * their own shapes keep. All else is skipped byte by byte, so the kept parts bound the memory, not the object's size.
  */
 export type Shape = "text" | Fields | Items;
 
 export interface Fields {
   fields: Record<string, Shape>;
-  /** Bytes of JSON that may be kept of all that is inside; what comes after them is skipped. */
+  /** Bytes of JSON that may be kept of all fields together; the rest is skipped. */
   most?: number;
 }
 
 export interface Items {
   items: Shape;
-  /** Items that may be kept; those after them are skipped. */
+  /** Items that may be kept; the rest is skipped. */
   most: number;
-  /** Bytes of JSON that may be kept of all items, apart from what is around the list; what comes after them is skipped. */
+  /** Bytes of JSON that may be kept of all items, counted apart from the enclosing object; the rest is skipped. */
   bytes?: number;
 }
 
-/** What was read is no JSON, or more than it may be. */
+/** The input is no JSON, or is longer than allowed. */
 export class JsonError extends Error {
   override name = "JsonError";
 }
 
-/** Bytes of a string or number: the longest that is kept is a message of the API server or its token for the next page. */
+/** Bytes of a string or number. The longest ones that are kept: messages of the API server, tokens of the next page. */
 const longestText = 8_192;
 
-/** What each value is charged beside its text: about what V8 needs for a property or an empty object. */
+/** Bytes charged for each value besides its text: about what V8 needs for a property or an empty object. */
 const charge = 48;
 
 const newline = 0x0a;
@@ -36,9 +36,9 @@ const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x
 interface Frame {
   shape: Fields | Items;
   into: Record<string, unknown> | unknown[];
-  /** Of an object: the field whose value comes next. */
+  /** In an object: the field whose value comes next. */
   key: string | undefined;
-  /** What might be kept when it began. */
+  /** The bytes that could still be kept when this object or list began. */
   budget: number;
 }
 
@@ -51,9 +51,9 @@ interface Token {
 }
 
 /**
- * Reads JSON values one after the other, as they come in pieces. A package's parser (@streamparser/json 0.0.26) makes a
- * JavaScript value of every token before it can be dropped: with the image's flags 95 MB of pods took it 34 s of CPU and
- * the memory of a whole pod, this 3 s and none.
+ * Reads a sequence of JSON values that arrives in chunks. The parser of a package (@streamparser/json 0.0.26) makes a
+ * JavaScript value of every token before it can drop it: with the image's flags it needed 34 s of CPU and the memory of
+ * a whole pod for 95 MB of pods; this reader needs 3 s and no such memory.
  */
 export class JsonReader {
   readonly #stack: Frame[] = [];
@@ -61,7 +61,7 @@ export class JsonReader {
   #token: Token | undefined;
   /** Whether the next byte of a string is escaped. */
   #escaped = false;
-  /** How deep in an object or list that is skipped. */
+  /** Nesting depth inside a skipped object or list; 0: outside. */
   #depth = 0;
   /** Bytes that may still be kept. */
   #budget = Number.POSITIVE_INFINITY;
@@ -74,12 +74,12 @@ export class JsonReader {
     readonly longest = Number.POSITIVE_INFINITY,
   ) {}
 
-  /** Whether a value has begun and not ended. */
+  /** Whether a value has begun and is not complete. */
   get isOpen(): boolean {
     return this.#stack.length > 0 || this.#depth > 0 || this.#token !== undefined;
   }
 
-  /** Takes in the next bytes; returns the values that they complete, undefined for one of another shape. @throws {JsonError} */
+  /** Reads a chunk; returns the values that it completes, undefined for one of another shape. @throws {JsonError} */
   read(chunk: Buffer): unknown[] {
     this.#values = [];
     for (let at = 0; at < chunk.length;) {
@@ -99,7 +99,7 @@ export class JsonReader {
     return this.#values;
   }
 
-  /** Whether the line is one value; it is read by the engine then, in a tenth of the time that its bytes would take. */
+  /** Whether the line is one value; JSON.parse then reads it in a tenth of the time that reading byte by byte takes. */
   #readLine(line: string): boolean {
     try {
       this.#values.push(pruned(JSON.parse(line), this.shape));
@@ -109,7 +109,7 @@ export class JsonReader {
     }
   }
 
-  /** Where no token is under way. */
+  /** Reads one byte outside of tokens, or the beginning of a token. */
   #readByte(chunk: Buffer, at: number): number {
     const byte = chunk[at];
     const frame = this.#stack.at(-1);
@@ -119,7 +119,7 @@ export class JsonReader {
     return at + 1;
   }
 
-  /** What is kept of the value that begins here. */
+  /** The shape of the value that begins here; undefined: skip it. */
   #wanted(frame: Frame | undefined): Shape | undefined {
     if (frame === undefined) return this.shape;
     if (this.#budget <= 0) return undefined;
@@ -164,7 +164,7 @@ export class JsonReader {
     const end = token.isString ? this.#stringEnd(chunk, at) : wordEnd(chunk, at);
     if (token.use !== "skipped") {
       token.length += end - at;
-      // Copied, for a few bytes would hold the whole piece.
+      // Copied, because a subarray of a few bytes would keep the whole chunk in memory.
       if (token.length <= longestText) token.parts.push(Buffer.from(chunk.subarray(at, end)));
     }
     if (end === chunk.length) return end;
@@ -173,7 +173,7 @@ export class JsonReader {
     return token.isString ? end + 1 : end;
   }
 
-  /** Where the closing quote is, or the piece ends. */
+  /** The position of the closing quote, or the end of the chunk. */
   #stringEnd(chunk: Buffer, at: number): number {
     for (let from = this.#escaped ? at + 1 : at; ;) {
       const found = chunk.indexOf(quote, from);
@@ -199,7 +199,7 @@ export class JsonReader {
     return valueOf(token);
   }
 
-  /** A value has ended: into its place with it. */
+  /** Stores a complete value in the object or list that it belongs to. */
   #put(value: unknown): void {
     const frame = this.#stack.at(-1);
     if (frame === undefined) this.#values.push(value);
@@ -209,7 +209,7 @@ export class JsonReader {
     if (frame !== undefined) frame.key = undefined;
   }
 
-  /** In an object or list that is not kept: most bytes of a large object are here, and nothing but locals is touched. */
+  /** Skips an object or list. Most bytes of a large object are read here, so the loop uses local variables only. */
   #skip(chunk: Buffer, start: number): number {
     let depth = this.#depth;
     for (let at = start; at < chunk.length; at++) {
@@ -233,12 +233,12 @@ export class JsonReader {
   }
 }
 
-/** White space, and what stands between values. */
+/** White space, a comma or a colon. */
 function isBetween(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09 || byte === comma || byte === colon;
 }
 
-/** Where a short string without escapes ends, the usual one: a call for each would cost more than its bytes. Else -1. */
+/** The end of a short string without escapes, else -1. Most strings are such; a token for each would cost more time. */
 function plainStringEnd(chunk: Buffer, start: number): number {
   const last = Math.min(start + 48, chunk.length);
   for (let at = start; at < last; at++) {
@@ -248,7 +248,7 @@ function plainStringEnd(chunk: Buffer, start: number): number {
   return -1;
 }
 
-/** Where a number, or true, false and null, ends, or the piece. */
+/** The end of a number, true, false or null, or the end of the chunk. */
 function wordEnd(chunk: Buffer, start: number): number {
   let at = start;
   while (at < chunk.length && !isBetween(chunk[at]) && chunk[at] !== closeBrace && chunk[at] !== closeBracket)
@@ -256,7 +256,7 @@ function wordEnd(chunk: Buffer, start: number): number {
   return at;
 }
 
-/** What a string or number says; undefined when it is too long to be kept. @throws {JsonError} */
+/** The value of a token; undefined when it is too long to be kept. @throws {JsonError} */
 function valueOf({ parts, length, isString }: Token): unknown {
   if (length > longestText) return undefined;
   const text = Buffer.concat(parts).toString("utf8");
@@ -268,16 +268,16 @@ function valueOf({ parts, length, isString }: Token): unknown {
   }
 }
 
-/** Bytes of a line that is read as a whole: those of a usual pod's event, and no more than an object of it may keep. */
+/** Bytes of a line that JSON.parse may read: enough for a usual pod's event, and the most that an object may keep. */
 const longestLine = 16_384;
 
-/** Where a line that begins here ends; -1 where that is not in the chunk, or too far. */
+/** The end of the line that begins here; -1 where it is not in the chunk, or too far. */
 function endOfLine(chunk: Buffer, at: number): number {
   const end = chunk.indexOf(newline, at);
   return end - at > longestLine ? -1 : end;
 }
 
-/** What the shape keeps of a value. */
+/** The parts of a value that the shape keeps. */
 function pruned(value: unknown, shape: Shape): unknown {
   if (shape === "text") return isText(value) ? value : undefined;
   if ("items" in shape)
@@ -301,7 +301,7 @@ function isText(value: unknown): boolean {
   return typeof value !== "object" || value === null;
 }
 
-/** Bytes that an object or list has for itself. */
+/** The limit in bytes of this object or list; undefined: the limit of the enclosing one applies. */
 function budgetOf(shape: Fields | Items): number | undefined {
   return "fields" in shape ? shape.most : shape.bytes;
 }

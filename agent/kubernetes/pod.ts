@@ -3,16 +3,16 @@ import { formatIpv6, parseIpv6 } from "../../component/address/ipv6.ts";
 import type { Address } from "../config/config.ts";
 import type { Fields, Shape } from "./json.ts";
 
-/** What matters of a pod, and nothing else: the agent holds one of these for each pod that its selectors match. */
+/** The parts of a pod that the agent uses; it keeps one of these for each pod that its selectors match. */
 export interface Pod {
   namespace: string;
   name: string;
   uid: string;
-  /** Of the API server's object; grows with each change of it. */
+  /** The object's resourceVersion; grows with each change of the object. */
   version: string;
   nodeName: string;
   labels: Record<string, string>;
-  /** RFC 3339, as the API server writes it; compares as text. */
+  /** RFC 3339, as the API server writes it; can be compared as text. */
   created: string;
   terminating: boolean;
   phase: string;
@@ -28,7 +28,7 @@ export interface NamedPort {
   port: number;
 }
 
-/** What each address may know of the pods: one selector's watch may be behind another's, or have nothing to tell yet. */
+/** Which pods each address sees: the watch of one selector may be behind that of another, or may not have begun. */
 export interface Sight {
   /** Whether the address's pods were listed at least once. */
   knows(address: Address): boolean;
@@ -37,9 +37,9 @@ export interface Sight {
 }
 
 /**
- * What of an API server's pod `podFromApi` needs, with the labels that selectors name, and with ports where an address
- * names one. Those who may create pods decide how large they are: of one, no more than 120 KiB are kept, and the lists no
- * longer than a pod that works has them.
+ * The shape of the parts of a pod that `podFromApi` reads, with the labels that selectors name, and with ports where an
+ * address names a container port. A pod's owner decides how large the pod is: at most 120 KiB of one pod are kept, and
+ * at most as many list items as a working pod has.
  */
 export function podShape(labels: Iterable<string>, namedPorts = true): Fields {
   const text = "text" as const;
@@ -50,7 +50,7 @@ export function podShape(labels: Iterable<string>, namedPorts = true): Fields {
     ...{ creationTimestamp: text, deletionTimestamp: text },
     labels: { fields: Object.fromEntries([...labels].map((key) => [key, text])) },
   };
-  // Their own bytes: the API server writes nodeName and hostNetwork after them.
+  // A limit of their own, because the API server writes nodeName and hostNetwork after them.
   const containers = { items: container, most: 128, bytes: 32_768 };
   const status = {
     phase: text,
@@ -64,15 +64,15 @@ export function podShape(labels: Iterable<string>, namedPorts = true): Fields {
     fields: {
       metadata: { fields: metadata, most: 16_384 },
       spec: { fields: spec, most: 4_096 },
-      // It comes last: what a spec has too much of does not take its place.
+      // The status comes last; its own limit keeps room for it after a large spec.
       status: { fields: status, most: 16_384 },
     },
-    // Of what is beside them, as an event's message.
+    // For the fields beside these, such as an event's message.
     most: 16_384,
   };
 }
 
-/** Takes what matters out of a pod as the API server sends it. Absent fields, and null, become their zero value. */
+/** Converts a pod as the API server sends it. Absent fields, and null, become the zero value of their type. */
 export function podFromApi(pod: V1Pod): Pod {
   const { metadata, spec, status } = pod;
   return {
@@ -92,7 +92,7 @@ export function podFromApi(pod: V1Pod): Pod {
   };
 }
 
-/** In canonical text, for one IPv6 address has many spellings, and two pods may each write theirs. */
+/** In canonical text, because one IPv6 address has many spellings, and two pods may use different ones. */
 function podIps({ status }: V1Pod): string[] {
   const ips = status?.podIPs?.map(({ ip }) => ip) ?? [status?.podIP];
   return ips.flatMap((ip) => {
@@ -102,13 +102,13 @@ function podIps({ status }: V1Pod): string[] {
   });
 }
 
-/** Containers and, since Kubernetes 1.29 (KEP-753), init containers that go on running. */
+/** Containers and, since Kubernetes 1.29 (KEP-753), init containers that keep running (restartPolicy Always). */
 function servingContainers({ spec }: V1Pod): V1Container[] {
   const sidecars = spec?.initContainers?.filter(({ restartPolicy }) => restartPolicy === "Always") ?? [];
   return [...(spec?.containers ?? []), ...sidecars];
 }
 
-/** The API server has checked the numbers; a port becomes part of a rule's text, so this does not rely on it. */
+/** A port becomes part of a rule's text, so its number is checked here although the API server has checked it. */
 function namedPorts({ ports }: V1Container): NamedPort[] {
   return (ports ?? []).flatMap(({ name, protocol, containerPort: port }) => {
     const isPort = Number.isInteger(port) && port >= 1 && port <= 65_535;

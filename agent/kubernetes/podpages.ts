@@ -3,11 +3,11 @@ import { type Api, ApiError } from "./api.ts";
 import type { Fields } from "./json.ts";
 import type { Pod } from "./pod.ts";
 
-/** One namespace, and a selector or none: one list, then one watch. */
+/** One namespace with a selector or none; it needs one list, then one watch. */
 export interface Interest {
   namespace: string;
   selector: string | undefined;
-  /** What of its pods is read, and what is kept of that. */
+  /** The parts of a pod that are read, and the conversion to what is kept. */
   shape: Fields;
   read(pod: V1Pod): Pod;
 }
@@ -16,21 +16,21 @@ export interface Interest {
 export type Known = Map<string, Pod>;
 
 /**
- * Pods of one selector that are kept, more than a kubelet runs (110 by default, some hundreds at most): of pods that have
- * ended, and of those that the kubelet does not take, there may be as many as somebody makes.
+ * Pods of one selector that are kept: more than a kubelet runs (110 by default, some hundreds at most). Pods that have
+ * ended and pods that the kubelet rejects have no such limit: their owners may create any number.
  */
 const mostPods = 1_000;
 
-/** Pods of a page: no answer is then longer than what the API server can make in a moment. */
+/** Pods of a page; few enough that the API server can produce the answer in a moment. */
 const pageLength = 100;
 
-/** Pages of one list; a server that goes on after them does not end. */
+/** Pages of one list; a list with more pages fails, because the server may never end it. */
 const mostPages = 1_000;
 
 /** Milliseconds for a page, which may have 100 pods of 9 MB. */
 const pageTime = 120_000;
 
-/** How often a list may lose its continuation before it has failed. */
+/** How often a list is begun, if its continuation expires, before it fails. */
 const mostBeginnings = 3;
 
 export function podsPath({ namespace }: Interest): string {
@@ -42,7 +42,7 @@ export function selection({ selector }: Interest, nodeName: string): Record<stri
   return selector === undefined ? { fieldSelector } : { fieldSelector, labelSelector: selector };
 }
 
-/** Where no more are kept, a pod that runs takes the place of one that does not. */
+/** Keeps the pod. At the limit, a running pod replaces one that does not run; any other new pod is dropped. */
 export function keep(known: Known, pod: Pod): void {
   if (known.size >= mostPods && !known.has(pod.uid)) {
     const [idle] =
@@ -60,7 +60,7 @@ export async function list(api: Api, interest: Interest, nodeName: string, signa
     try {
       return { pods, version: await readPages(api, interest, nodeName, pods, signal) };
     } catch (error) {
-      // Of a later page; the version of all of them is too old by now.
+      // A later page failed: the version of the whole list is too old by now.
       const isLost = isExpired(error) && pods.size > 0;
       if (!isLost || beginning === mostBeginnings) throw error;
     }
@@ -70,11 +70,11 @@ export async function list(api: Api, interest: Interest, nodeName: string, signa
 interface Page {
   kind?: string;
   metadata?: { resourceVersion?: string; continue?: string };
-  /** Some servers say null for none. */
+  /** Some servers write null for an empty list. */
   items?: V1Pod[] | null;
 }
 
-/** Returns the version of them all. */
+/** Reads all pages into `pods`; returns the version of the list. */
 async function readPages(
   api: Api,
   interest: Interest,
@@ -90,7 +90,7 @@ async function readPages(
     const until = AbortSignal.any([AbortSignal.timeout(pageTime), ...(signal ? [signal] : [])]);
     const asked = token === undefined ? query : { ...query, continue: token };
     const { kind, metadata, items } = await api.get<Page>(podsPath(interest), asked, until, shape);
-    // What stands between may answer 200 with an object of its own, which would pass for a list of no pods.
+    // A proxy may answer 200 with an object of its own, which would look like a list without pods.
     if (kind !== "PodList") throw new Error(`the API server answered with kind ${kind}, not with a PodList`);
     for (const item of items ?? []) keep(pods, interest.read(item));
     version ||= metadata?.resourceVersion ?? "";
@@ -105,7 +105,7 @@ function pageShape(pod: Fields): Fields {
   return { fields: { kind: "text" as const, metadata, items: { items: pod, most: pageLength * 10 } } };
 }
 
-/** 410 Gone: the watch, or the list's next page, cannot go on where it was (etcd compaction): all is listed again. */
+/** 410 Gone: a watch or a next page cannot continue from its version (etcd compaction); all pods are listed again. */
 export function isExpired(error: unknown): boolean {
   return error instanceof ApiError && error.status === 410;
 }

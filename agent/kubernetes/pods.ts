@@ -10,18 +10,18 @@ import { type PodListener, PodWatch, sleep, type Times } from "./podwatch.ts";
 export type { PodListener } from "./podwatch.ts";
 
 /**
- * Selectors of one namespace that are watched one by one. Each is a connection to the API server, which takes 0.17 MiB;
- * where there are more, the node's pods of the namespace are watched once, and the selectors choose among them.
+ * Selectors of one namespace that have a watch each. A watch is a connection to the API server, which takes 0.17 MiB;
+ * with more selectors, one watch covers all pods of the node in the namespace, and the agent applies the selectors.
  */
 const mostSelectors = 16;
 
-/** The pods of this node that the addresses may lead to, kept in step with the API server. */
+/** The pods of this node that the addresses may lead to, kept up to date with the API server. */
 export interface PodSource {
-  /** What is known now; undefined until every selector was listed, has failed, or has taken too long. */
+  /** The pods known now; undefined until every selector was listed or has failed, or `times.first` has passed. */
   pods(): Pod[] | undefined;
-  /** Of what `pods` returned at the same moment. */
+  /** Matches what `pods` returns at the same moment. */
   sight: Sight;
-  /** When the API server was last heard, as performance.now() says, by what is listed and watched (path and selector). */
+  /** For each list and watch (path and selector): when the API server last answered, by performance.now(). */
   heard(): Map<string, number>;
 }
 
@@ -29,10 +29,10 @@ const usual: Times = { comeBack: 11_000, silence: 75_000, settled: 1_000, first:
 
 /**
  * Lists, then watches, the pods of the node for each namespace and selector until the signal aborts. A watch resumes
- * where it ended, but everything is listed anew where it may have lost something: after a silence, when the version is
- * too old to go on from, and when versions go backwards (an etcd restore). The relist after `pollInterval` is the safety
- * net behind that. Failures are retried for ever, and what was known stays known. Selectors wait for each other at the start
- * only: whoever loses one namespace must not lose the addresses of all others.
+ * where it ended. The pods are listed again where events may be lost: after a silence, when the version is too old to
+ * resume from, and when versions go backwards (an etcd restore). The relist after `pollInterval` catches other losses.
+ * Failures are retried without end; the known pods stay known. Selectors wait for each other only at the start: an
+ * agent that cannot list one namespace must still serve the addresses of all others.
  */
 export function watchPods(
   api: Api,
@@ -88,7 +88,7 @@ export async function listPods(api: Api, config: Config, nodeName: string): Prom
   return merged(lists.map(({ pods }) => pods));
 }
 
-/** What is listed and watched, by the name that its addresses share. */
+/** The lists and watches that the configuration needs, by the name that `namer` gives their addresses. */
 function interests(config: Config): Map<string, Interest> {
   const { addresses } = config;
   const labels = addresses.flatMap(({ requirements }) => requirements.map(({ key }) => key));
@@ -113,7 +113,7 @@ function interests(config: Config): Map<string, Interest> {
 
 type Place = Pick<Address, "namespace" | "selector">;
 
-/** Names an address by its namespace and selector, or by its namespace alone where that has many selectors. */
+/** Names an address by its namespace and selector, or by its namespace alone where the namespace is crowded. */
 function namer(config: Config): (address: Place) => string {
   const crowded = crowdedNamespaces(config);
   return ({ namespace, selector }) => (crowded.has(namespace) ? namespace : `${namespace} ${selector}`);
@@ -126,7 +126,7 @@ function crowdedNamespaces({ addresses }: Config): Set<string> {
   return new Set([...byNamespace].filter(isCrowded).map(([namespace]) => namespace));
 }
 
-/** Those that an address selects: of a namespace that is watched as a whole there are others. */
+/** The pods that an address selects; the watch of a whole namespace also reports others. */
 function wanted({ addresses }: Config, crowded: Set<string>, pods: Pod[]): Pod[] {
   return pods.filter(
     (pod) =>
@@ -138,7 +138,7 @@ function wanted({ addresses }: Config, crowded: Set<string>, pods: Pod[]): Pod[]
   );
 }
 
-/** Two selectors may know one pod; the uid tells, and the version which of them heard of it last. */
+/** Two selectors may match the same pod, which the uid shows; the one with the newer version is kept. */
 function merged(all: Known[], deleted = new Deleted()): Pod[] {
   const newest: Known = new Map();
   for (const [uid, pod] of all.flatMap((known) => [...known])) {

@@ -1,17 +1,17 @@
 import type { Pod } from "./pod.ts";
 
-/** Versions of one resource grow, and compare as whole numbers (KEP-5504); what does not look like one is not judged. */
+/** Versions of one resource grow and compare as whole numbers (KEP-5504); false where one of them is no such number. */
 export function isOlder(version: string, known: string): boolean {
   const isNumber = /^[1-9][0-9]*$/;
   return isNumber.test(version) && isNumber.test(known) && BigInt(version) < BigInt(known);
 }
 
-/** A watch that has not heard of so many deletions since is given up before. */
+/** Deletions that are kept. A watch that is behind by more than these has failed and listed again before. */
 const mostDeleted = 1_000;
 
-/** Pods that were deleted, as one watch heard: others that know them may be behind. */
+/** Deleted pods that at least one watch reported; other watches may be behind and still have them. */
 export class Deleted {
-  /** Versions by uid and when they were heard of, the latest last. */
+  /** The version of each deletion and when it was reported, by uid, the latest last. */
   #versions = new Map<string, { version: string; at: number }>();
 
   add(uid: string, version: string): void {
@@ -25,7 +25,7 @@ export class Deleted {
     return deleted !== undefined && isOlder(version, deleted.version);
   }
 
-  /** A list that was asked for after the deletion was heard has the last word: etcd was restored to before it. */
+  /** Forgets deletions of pods in a list that was requested later: etcd was restored to a state before the deletion. */
   listed(uids: Iterable<string>, asked: number): void {
     for (const uid of uids) {
       const deleted = this.#versions.get(uid);

@@ -5,7 +5,7 @@ import { type Fields, JsonError } from "./json.ts";
 import { isExpired, type Known, keep, type Interest, list, podsPath, selection } from "./podpages.ts";
 import { type Deleted, isOlder } from "./podversions.ts";
 
-/** Told of every change, and of trouble with what is listed and watched (its path and selector), and of the end of it (undefined). */
+/** Receives every change, and every failure of a list or watch (`source`: path and selector); undefined: it ended. */
 export interface PodListener {
   changed(): void;
   trouble(source: string, message: string | undefined): void;
@@ -19,27 +19,27 @@ interface WatchEvent {
 /** Milliseconds. */
 export interface Times {
   /**
-   * Within it the agents of a cluster come back, each at a moment of its own, when the API server ended their watches or
-   * did not answer: a thousand that come at once keep a server that starts from starting.
+   * Longest random wait before an agent reconnects, after the API server ended its watch or did not answer. It spreads
+   * the agents of a cluster: a thousand at once would keep a starting server from starting.
    */
   comeBack: number;
   /**
-   * After it a watch without a word is no longer believed: a server sends a bookmark every minute (KEP-956), unless it
-   * forgot the version that it was asked for, or no pod of the cluster changed and its etcd does not tell progress.
+   * After this time without a byte a watch counts as broken: a server sends a bookmark every minute (KEP-956), unless
+   * it lost the requested version, or no pod of the cluster changed and its etcd does not report progress.
    */
   silence: number;
-  /** After it a watch that is open works, although it had nothing to tell yet. */
+  /** After this time an open watch counts as working, although it has reported nothing yet. */
   settled: number;
-  /** For so long, at the start, the selectors that are listed wait for the others. */
+  /** At the start, listed selectors wait this long for the others. */
   first: number;
 }
 
-/** Watches that failed one after the other before the pods are listed, in case lists are answered. */
+/** Failed watches in a row after which the pods are listed, because lists may succeed where watches fail. */
 const blindness = 4;
 
 /**
- * What is refused so often is asked for ever more seldom, up to 2³ times as seldom, 44 s on average: a role that somebody
- * deleted is asked for by every node.
+ * After 5 refusals in a row the wait doubles with each further one, at most 3 times, to 44 s on average: after an
+ * administrator deleted the role, every node repeats the refused request.
  */
 const [patientRefusals, mostDoublings] = [5, 3];
 
@@ -49,19 +49,19 @@ export class PodWatch {
   known: Known | undefined;
   /** Whether the first list was tried and failed. */
   failed = false;
-  /** When the API server was last heard of it, as performance.now() says; undefined: never. */
+  /** When the API server last answered for these pods, by performance.now(); undefined: never. */
   heard: number | undefined;
   #version = "";
   #failures = 0;
-  /** Answers in a row that the request is not granted. */
+  /** Refusals in a row. */
   #refusals = 0;
   /** Watches in a row that the server ended soon. */
   #brief = 0;
   /** Watches in a row that did not begin, or began with an error. */
   #blind = 0;
-  /** Versions in a row that could not be gone on from. */
+  /** Watches in a row that could not resume from their version. */
   #expired = 0;
-  /** How long the server may be silent now: longer each time that it was for nothing, until it sends a bookmark. */
+  /** Milliseconds that the server may be silent: doubled after each silence, and reset by a bookmark. */
   #patience: number;
 
   constructor(
@@ -75,7 +75,7 @@ export class PodWatch {
     this.#patience = times.silence;
   }
 
-  /** What is in trouble, for a person: two selectors of a namespace are two watches. */
+  /** Names this watch in messages, with the selector: two selectors of a namespace are two watches. */
   get source(): string {
     const { selector = "all of the node" } = this.interest;
     return `${podsPath(this.interest)} (${selector})`;
@@ -95,7 +95,7 @@ export class PodWatch {
   async #list(signal: AbortSignal): Promise<void> {
     const asked = performance.now();
     const { pods, version } = await list(this.api, this.interest, this.nodeName, signal);
-    // After an etcd restore what was deleted may be there again.
+    // After an etcd restore, deleted pods may exist again.
     if (isOlder(version, this.#version)) this.deleted.clear();
     this.deleted.listed(pods.keys(), asked);
     this.heard = performance.now();
@@ -109,7 +109,7 @@ export class PodWatch {
   async #watchUntilRelist(signal: AbortSignal): Promise<void> {
     const due = jittered(this.times.relist);
     const relist = performance.now() + due;
-    // The server ends the watch in time, unless something in between keeps its word from us.
+    // The server ends the watch in time; a proxy in between may keep that end from the agent.
     const overdue = AbortSignal.timeout(due + 30_000);
     while (!signal.aborted && performance.now() < relist) {
       try {
@@ -124,8 +124,8 @@ export class PodWatch {
   }
 
   /**
-   * One watch, to its end: the server's at the relist, or after 15–30 minutes, so that agents get to know new servers.
-   * One watch and one list for each relist is as few requests as there can be.
+   * One watch, to its end. The server ends it at the relist, or after 15–30 minutes so that agents also connect to new
+   * servers. One watch and one list for each relist is the smallest possible number of requests.
    */
   async #watch(longest: number, signal: AbortSignal): Promise<void> {
     const timeoutSeconds = Math.ceil(Math.min(900 + Math.random() * 900, longest / 1000));
@@ -139,7 +139,7 @@ export class PodWatch {
     const until = { signal, silence: this.#patience };
     const shape = eventShape(this.interest.shape);
     const events = await this.api.watch<WatchEvent>(podsPath(this.interest), query, until, shape);
-    // A watch that begins with an error, or with what is no event, told nothing.
+    // Not at once: a watch may begin with an error, or with something that is no event.
     const settling = setTimeout(() => this.#hear(), this.times.settled);
     try {
       await this.#follow(events);
@@ -150,7 +150,7 @@ export class PodWatch {
     if (lasted < (timeoutSeconds - 1) * 1000) await this.#comeBack(lasted, signal);
   }
 
-  /** The watch works. */
+  /** Records that the watch works. */
   #hear(): void {
     this.#blind = 0;
     this.heard = performance.now();
@@ -158,8 +158,8 @@ export class PodWatch {
   }
 
   /**
-   * The server, or a load balancer on the way, ended a watch before its time, and maybe those of all other agents: within a
-   * second we come back to it, or to another server, as client-go does; ever more slowly where that is for nothing.
+   * Waits after the server, or a load balancer in between, ended a watch before its time, maybe those of all agents: at
+   * most 1 s, as client-go does; doubled, up to `comeBack`, while watches last less than `comeBack`.
    */
   async #comeBack(lasted: number, signal: AbortSignal): Promise<void> {
     this.#brief = lasted < this.times.comeBack ? this.#brief + 1 : 1;
@@ -175,7 +175,7 @@ export class PodWatch {
     } catch (error) {
       if (!(error instanceof Silence)) throw error;
       this.#patience = Math.min(2 * this.#patience, this.times.relist);
-      // What came before the silence may have been lost, too.
+      // Events before the silence may be lost, too, so the pods are listed again.
       throw new ApiError(410, "the watch was silent", 0);
     }
   }
@@ -195,7 +195,7 @@ export class PodWatch {
     this.listener.changed();
   }
 
-  /** Deleted, or no longer matched by the selector; both are the same event, and only a deleted pod was terminating before. */
+  /** Deleted, or no longer matched by the selector: both are DELETED events, but only a deleted pod was terminating. */
   #forget({ metadata }: V1Pod, version: string): void {
     const uid = metadata?.uid ?? "";
     this.known?.delete(uid);
@@ -217,7 +217,7 @@ export class PodWatch {
     }
     this.listener.trouble(this.source, sentence(error));
     const asked = error instanceof ApiError ? error.retryAfter * 1000 : 0;
-    // Who knows nothing yet has traffic waiting.
+    // Before the first list, retry quickly (1 s, doubling), because traffic waits for it.
     const longest = this.known === undefined ? 1_000 * 2 ** (this.#failures - 1) : Number.POSITIVE_INFINITY;
     this.#refusals = isRefusal(error) ? this.#refusals + 1 : 0;
     const doublings = Math.min(Math.max(0, this.#refusals - patientRefusals), mostDoublings);
@@ -226,7 +226,7 @@ export class PodWatch {
   }
 }
 
-/** An event has a pod, or the Status of what went wrong. */
+/** An event contains a pod, or the Status of an error. */
 function eventShape({ fields, most }: Fields): Fields {
   const object = {
     fields: { ...fields, code: "text" as const, message: "text" as const },
@@ -235,12 +235,12 @@ function eventShape({ fields, most }: Fields): Fields {
   return { fields: { type: "text", object } };
 }
 
-/** A watch that has begun fails with an event. */
+/** The error of an ERROR event, which reports a failure of a watch that has begun. */
 function failureOf({ object }: WatchEvent): ApiError {
   return new ApiError(object.code ?? 500, object.message ?? "the watch failed", 0);
 }
 
-/** Somebody answered, and not with a watch, so that a list may well succeed. A server that is overloaded wants fewer. */
+/** Whether a server answered without a watch, so that a list may succeed; an overloaded server must get no list. */
 function isAnswer(error: unknown): boolean {
   const isOverloaded = error instanceof ApiError && (error.status === 429 || error.status === 503);
   const isAnswered = [ApiError, Silence, JsonError].some((kind) => error instanceof kind);
@@ -248,14 +248,14 @@ function isAnswer(error: unknown): boolean {
 }
 
 /**
- * What the same request will be answered until somebody changes rights or namespaces. A 401 is none: it ends with what
- * authenticates, as a webhook that is away or a key that is rotated.
+ * Whether the same request will fail until an administrator changes rights or namespaces. A 401 does not count: it ends
+ * when authentication works again (a webhook that was down, a rotated key).
  */
 function isRefusal(error: unknown): boolean {
   return error instanceof ApiError && [400, 403, 404].includes(error.status);
 }
 
-/** Waits that long, give or take a quarter, or until the signal aborts. */
+/** Waits that long, ±25 %, or until the signal aborts. */
 function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   return sleep(jittered(milliseconds), signal);
 }
@@ -265,7 +265,7 @@ export async function sleep(milliseconds: number, signal: AbortSignal): Promise<
   await delay(Math.round(milliseconds), undefined, { signal }).catch(() => undefined);
 }
 
-/** 75–125 % of it, in whole milliseconds, as timers want them. */
+/** 75–125 % of it, in whole milliseconds, because timers take whole ones. */
 function jittered(milliseconds: number): number {
   return Math.round(milliseconds * (0.75 + Math.random() / 2));
 }
@@ -273,7 +273,7 @@ function jittered(milliseconds: number): number {
 function sentence(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { code = "" } = error as NodeJS.ErrnoException;
-  // Of the system; anything else is a fault of ours or an answer, and must not look like an outage.
+  // A system error; any other is an answer or the agent's own error, and must not look like an outage.
   const isOutage = /^E[A-Z]+$/.test(code);
   return isOutage ? `the API server cannot be reached: ${error.message || code}` : error.message;
 }

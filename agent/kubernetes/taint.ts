@@ -6,7 +6,7 @@ import { type Api, ApiError } from "./api.ts";
 /** Keeps pods from a new node until its addresses work. The chart's admission policy names it too. */
 export const startupTaint = "magic-ip-address/agent-not-ready";
 
-/** What the removal works with. */
+/** What `endStartup` works with. */
 export interface TaintParts {
   api: Api;
   nodeName: string;
@@ -15,12 +15,13 @@ export interface TaintParts {
   log: Logger;
 }
 
-/** Milliseconds: between two looks at the readiness, and after a failed removal, doubling. */
+/** Milliseconds: between two checks of the readiness; after a failed removal, doubling up to `longest`. */
 const intervals = { look: 200, retry: 1_000, longest: 30_000 };
 
 /**
- * Takes the taint from this agent's own node as soon as the addresses work there, once: who has been let onto the node
- * stays on it, and a taint that came back would only keep others away. Failures are retried until the signal aborts.
+ * Removes the taint from this agent's own node once, as soon as the addresses work there. The agent never sets it
+ * again: pods that run on the node stay, and a new taint would only keep others away. Failures are retried until the
+ * signal aborts.
  */
 export async function endStartup({ api, nodeName, isReady, log }: TaintParts, signal: AbortSignal) {
   let wait = intervals.retry;
@@ -44,8 +45,8 @@ export async function endStartup({ api, nodeName, isReady, log }: TaintParts, si
 }
 
 /**
- * Whether there was one. The list of taints is replaced as a whole, and only while it is as it was read: somebody else's
- * change in between is not lost, but makes the API server refuse ours, which is then made anew.
+ * Whether there was such a taint. The patch replaces the whole list of taints, and only while it is as it was read: if
+ * another program changed it in between, the API server refuses the patch, and it is made again from the new list.
  * @throws {ApiError} or a network error
  */
 export async function removeTaint(api: Api, nodeName: string, signal: AbortSignal): Promise<boolean> {
@@ -64,14 +65,14 @@ export async function removeTaint(api: Api, nodeName: string, signal: AbortSigna
   }
 }
 
-/** RFC 6902. Removed where none is left, as kubectl does. */
+/** A JSON patch (RFC 6902). It removes the field where no taint is left, as kubectl does. */
 function replacement(taints: V1Taint[], others: V1Taint[]) {
   const path = "/spec/taints";
   const change = others.length > 0 ? { op: "replace", path, value: others } : { op: "remove", path };
   return [{ op: "test", path, value: taints }, change];
 }
 
-/** 422: the test did not hold (the API server does not say it otherwise); 409: the object changed meanwhile. */
+/** 422: the patch's test failed (the API server reports it in no other way); 409: the object changed meanwhile. */
 function isOvertaken(error: unknown): boolean {
   return error instanceof ApiError && (error.status === 422 || error.status === 409);
 }

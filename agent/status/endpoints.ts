@@ -6,17 +6,17 @@ import type { Backend } from "../kernel.ts";
 import type { Status } from "./status.ts";
 import { version } from "../version.ts";
 
-/** What the endpoints tell of, and to whom their own troubles are told. */
+/** What the endpoints report, and where their own failures are reported. */
 export interface EndpointParts {
   config: Config;
   backend: Backend;
   log: Logger;
   post(event: Event): void;
-  /** The health port is this process's own, and so whatever a kubelet hears from it until the process ends. */
+  /** Called when this process listens on the health port: the kubelet's probes reach it until the process ends. */
   holdsHealthPort?(): void;
 }
 
-/** The health endpoints, and /metrics on its port; a port that cannot be had keeps nothing else from being done. */
+/** Serves the health endpoints, and /metrics on its own port. An unavailable port stops nothing else of the agent. */
 export async function serveEndpoints(
   parts: EndpointParts,
   status: Status,
@@ -41,21 +41,21 @@ export async function serveEndpoints(
   ]);
 }
 
-/** A port that this process would listen on. */
+/** How the state of a port is reported. */
 interface PortTold {
   status: Status;
   log: Logger;
   part: string;
-  /** The log's words when it is had after all. */
+  /** The log message when the port becomes available after a failure. */
   served: string;
-  /** Called once for a trouble that lasts longer than an agent that ends holds its port beside the next. */
+  /** Called once for a failure that lasts longer than an ending agent holds its port beside the next agent. */
   lasting?(message: string): void;
 }
 
 /** Milliseconds. */
 const lastingTrouble = 10_000;
 
-/** The addresses work without the port, so it is no reason to be unready. */
+/** Reports an unavailable port. It does not make the agent unready, because the addresses work without the port. */
 function portTrouble({ status, log, part, served, lasting }: PortTold) {
   let since: number | undefined;
   let posted = false;

@@ -3,33 +3,33 @@ import { metricsText } from "./metrics.ts";
 import type { BindingCount } from "../kernel.ts";
 import type { Report } from "./status.ts";
 
-/** What the endpoints tell. */
+/** What the endpoints report. */
 export interface HealthSource {
   version?: string;
   report(): Report;
-  /** What the kernel counted. */
+  /** Reads the kernel's counters. */
   counts(): Promise<BindingCount[]>;
 }
 
-/** Where the endpoints are, and who is told of them. */
+/** The port of the endpoints, and the receivers of their failures. */
 export interface Endpoints {
   port: number;
   source: HealthSource;
-  /** Told why the port cannot be had, each time that it is tried, and of the end of it (undefined). */
+  /** Receives the reason at each failed attempt to open the port; undefined once the port is open. */
   trouble(message: string | undefined): void;
-  /** An answer could not be made. */
+  /** Called when an answer could not be produced. */
   failed(error: unknown): void;
-  /** Milliseconds before a port that could not be had is tried again. */
+  /** Milliseconds before an unavailable port is tried again. */
   retry?: number;
 }
 
-/** Milliseconds that an answer serves whoever asks: the kernel's counters cost a tool's run, a report of many bindings is long. */
+/** Milliseconds that an answer is reused: counters cost the run of a tool, and a report of many bindings is long. */
 const freshness = { counts: 1_000, report: 50 };
 
 /**
- * Serves `/livez` (the process answers), `/readyz` (200 when ready, else 503; the body says why, and what each binding
- * leads to) and `/metrics` (Prometheus) on loopback only, until the signal aborts: the agent is on the host network. A
- * port that cannot be had keeps no rule from being in step; it is tried again.
+ * Serves `/livez` (the process answers), `/readyz` (200 when ready, else 503; the body lists the reasons and the
+ * targets of each binding) and `/metrics` (Prometheus) until the signal aborts; on loopback only, because the agent is
+ * on the host network. An unavailable port is tried again and does not affect the rules.
  */
 export async function serveHealth(endpoints: Endpoints, signal: AbortSignal): Promise<void> {
   const { port, source, trouble, failed, retry = 1_000 } = endpoints;
@@ -47,8 +47,8 @@ export async function serveHealth(endpoints: Endpoints, signal: AbortSignal): Pr
 }
 
 /**
- * Serves `/metrics`, and nothing else, at this port of every address of the node, IPv4 and IPv6, until the signal aborts.
- * A port that cannot be had harms nothing and is tried again.
+ * Serves only `/metrics`, at this port of every address of the node, IPv4 and IPv6, until the signal aborts. An
+ * unavailable port is tried again and affects nothing else.
  */
 export async function serveMetrics(endpoints: Endpoints, signal: AbortSignal): Promise<void> {
   const { port, source, trouble, failed, retry = 10_000 } = endpoints;
@@ -74,7 +74,7 @@ function metricsTrouble(port: number, error: NodeJS.ErrnoException): string {
   return `port ${port} for /metrics ${reason}`;
 }
 
-/** What was made at most `milliseconds` ago, or is just being made, however long that takes. */
+/** Reuses a result for `milliseconds` after it was made; callers share a result that is still being made. */
 function reused<T>(make: () => Promise<T>, milliseconds: number): () => Promise<T> {
   let last: { made: Promise<T>; until: number } | undefined;
   return () => {
@@ -94,7 +94,7 @@ function readinessAnswer(report: Report): Answer {
   return { status: report.ready ? 200 : 503, type: "application/json", body };
 }
 
-/** The kernel's counters are left out while they cannot be read; the report says why. */
+/** Makes the answer of /metrics, without the kernel's counters while they cannot be read. */
 function metricsOf(source: HealthSource): () => Promise<Answer> {
   const counts = reused(() => source.counts().catch((): BindingCount[] => []), freshness.counts);
   return reused(async () => {

@@ -2,7 +2,7 @@ import { STATUS_CODES } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 
-/** What a request gets. A body is bytes, which connections share while they are sent; a text would be copied for each. */
+/** An answer to a request. The body is a Buffer, which connections share; a string would be copied for each. */
 export interface Answer {
   status: number;
   type: string;
@@ -13,35 +13,35 @@ export interface Listening {
   port: number;
   /** undefined: every address of the node, IPv4 and IPv6. */
   host: string | undefined;
-  /** Milliseconds before a port that could not be had is tried again. */
+  /** Milliseconds before an unavailable port is tried again. */
   retry: number;
   answer(path: string): Promise<Answer>;
-  /** The port is listened on. */
+  /** Called when the server listens on the port. */
   opened(): void;
-  /** The port cannot be had. */
+  /** Called when the port is unavailable. */
   refused(error: NodeJS.ErrnoException): void;
-  /** An answer could not be made. */
+  /** Called when an answer could not be produced. */
   failed(error: unknown): void;
 }
 
-/** Connections at a time. A kubelet and Prometheus have one each; what anybody may open has to be bounded. */
+/** Connections at a time. The kubelet and Prometheus use one each; any program may connect, so there is a limit. */
 const mostConnections = 16;
 
-/** Milliseconds from the beginning of a connection to the end of its request's header, and from there to its end. */
+/** Milliseconds from a connection's start to the end of the request's header, and from then to the connection's end. */
 const patience = { header: 2_000, answer: 10_000 };
 
-/** Bytes of a request's header: Prometheus sends 400, and 1,100 more where it sends a service account's token. */
+/** Bytes of a request's header: Prometheus sends 400, and 1,100 more with a service account's token. */
 const longestHeader = 2_048;
 
 /**
- * Answers GET and HEAD at this port until the signal aborts. A port that cannot be had is tried again; an answer that
- * cannot be made is a 500.
+ * Answers GET and HEAD at this port until the signal aborts. An unavailable port is tried again; an answer that cannot
+ * be produced becomes a 500.
  *
- * Who may connect cannot be chosen, so what one connection and all of them may cost is bounded: one request each, of which
- * only the header is read, and when one more comes than there may be, the oldest that waits for its peer is reset. A
- * kubelet's probe sends its request at once, and is answered before so many others came. Node's HTTP server is not used
- * because it builds every request that one read of 64 kB holds: 1,000 connections with 1,000 requests each kept it from
- * any other work for more than a minute.
+ * The agent cannot choose who connects, so it bounds the cost of each connection and of all together: one request per
+ * connection, of which only the header is read; a connection beyond the limit resets the oldest one that waits for its
+ * peer. A kubelet's probe sends its request at once, and is answered before that many others arrive. Node's HTTP server
+ * is not used because it builds every request in one read of 64 kB: 1,000 connections with 1,000 requests each kept it
+ * from any other work for more than a minute.
  */
 export async function listen(listening: Listening, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
@@ -54,7 +54,7 @@ export async function listen(listening: Listening, signal: AbortSignal): Promise
   }
 }
 
-/** Resolves when the signal aborts; rejects when the port cannot be had. */
+/** Resolves when the signal aborts; rejects when the port is unavailable. */
 function open(listening: Listening, signal: AbortSignal): Promise<void> {
   const connections = new Connections();
   const server: Server = createServer(
@@ -66,24 +66,24 @@ function open(listening: Listening, signal: AbortSignal): Promise<void> {
       server.close(() => resolve());
       connections.resetAll();
     };
-    // Also later ones: a connection that could not be accepted, for want of a file descriptor, is its peer's loss.
+    // Errors while listening are ignored: a connection that lacks a file descriptor fails only for its peer.
     server.on("error", (error) => {
       if (server.listening) return;
       signal.removeEventListener("abort", close);
       reject(error);
     });
     signal.addEventListener("abort", close, { once: true });
-    // Without an address Node.js takes both families, or IPv4 where the kernel has no IPv6.
+    // Without a host Node.js listens on both families, or on IPv4 only where the kernel has no IPv6.
     server.listen({ port: listening.port, host: listening.host }, listening.opened);
   });
 }
 
-/** Its parts do not overlap, so that it is read in one pass: with `\S*` behind the path 2 kB of path took 4 ms. */
+/** Its parts do not overlap, so one pass matches it: with `\S*` behind the path, 2 kB of path took 4 ms. */
 const requestLine = /^(GET|HEAD) (\/[^\s?]*)(?:\?\S*)? HTTP\/1\.[01]\r\n/;
 
-/** One request and its answer. */
+/** Reads one request and answers it. */
 async function converse(socket: Socket, connections: Connections, listening: Listening): Promise<void> {
-  // A peer that goes, or is reset, needs no more.
+  // An error means that the peer is gone or was reset; nothing remains to do.
   socket.on("error", () => {});
   connections.take(socket);
   const header = await headerOf(socket);
@@ -96,7 +96,7 @@ async function converse(socket: Socket, connections: Connections, listening: Lis
   socket.destroySoon();
 }
 
-/** The header of the first request; what is malformed or too long comes as it is. */
+/** The header of the first request, well formed or not; empty where it is too long. */
 function headerOf(socket: Socket): Promise<string> {
   return new Promise((resolve) => {
     let header = "";
@@ -137,7 +137,7 @@ function headOf({ status, type, body }: Answer): string {
 }
 
 interface Connection {
-  /** Whether it waits for us, not for its peer. */
+  /** Whether the agent must answer now; else the connection waits for its peer. */
   owed: boolean;
   timer: NodeJS.Timeout;
 }
@@ -152,7 +152,7 @@ class Connections {
     socket.once("close", () => this.#forget(socket));
   }
 
-  /** Its request is there. */
+  /** The request has arrived; the agent must answer. */
   owe(socket: Socket): void {
     const connection = this.#open.get(socket);
     if (connection === undefined) return;
@@ -161,7 +161,7 @@ class Connections {
     connection.timer = setTimeout(() => this.#reset(socket), patience.answer);
   }
 
-  /** Its answer is there; the peer has to take it. */
+  /** The answer is ready; the peer must read it. */
   paid(socket: Socket): void {
     const connection = this.#open.get(socket);
     if (connection !== undefined) connection.owed = false;
@@ -176,7 +176,7 @@ class Connections {
     return (all.find(([, { owed }]) => !owed) ?? all[0])?.[0];
   }
 
-  /** Without a handshake: a peer that does not read, or does not close, would keep memory of the kernel. */
+  /** Closes with a TCP reset, because a peer that does not read or close would hold kernel memory. */
   #reset(socket: Socket | undefined): void {
     if (socket === undefined) return;
     this.#forget(socket);

@@ -11,14 +11,14 @@ interface Metric {
 }
 
 /**
- * The report and the kernel's counters in Prometheus' text format, version 0.0.4. A client library would cost more
- * memory than all the rest of the agent's state; the format is a line a sample.
+ * The report and the kernel's counters in Prometheus' text format, version 0.0.4. No client library: it would cost more
+ * memory than the rest of the agent's state, and the format is one line for each sample.
  */
 export function metricsText(report: Report, counts: BindingCount[], version = "unknown"): string {
   return [...alarms(report, version), ...metrics(report, counts)].map(metricText).join("");
 }
 
-/** What an alarm can be raised by, besides readiness. */
+/** Metrics for alarms, besides readiness. */
 function alarms(report: Report, version: string): Metric[] {
   const { backend, silence, failures, troubles, findings } = report;
   const kinds = Map.groupBy(findings, ({ code, severity }) => `${severity} ${code}`).values();
@@ -122,7 +122,7 @@ function metricText({ name, type, help, samples }: Metric): string {
   return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("")}`;
 }
 
-/** As the text format asks: a backslash, a quote and a line's end would end the value, or the sample. */
+/** Labels with the escapes of the text format: a backslash, a quote or a newline would end the value or the sample. */
 function labelText(labels: Record<string, string>): string {
   const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`);
   return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;

@@ -1,32 +1,32 @@
 import { type Binding, bindingName, type Problem, type Sync, type Target } from "../desired/state.ts";
 import type { Finding } from "../finding.ts";
 
-/** What an operator is told: what changed, what is wrong now, and whether the node's addresses can be relied on. */
+/** The report for an operator: counts of changes, what is wrong now, and whether the node's addresses work. */
 export interface Report {
   ready: boolean;
-  /** Why not ready, or what is doubtful although ready. */
+  /** Reasons why the node is not ready, and doubts that do not make it unready. */
   reasons: string[];
-  /** What puts the rules into the kernel. */
+  /** The backend that writes the rules. */
   backend: string;
-  /** How often somebody else's changes to the rules were undone. */
+  /** How often foreign changes of the rules were undone. */
   repairs: number;
-  /** How often who is outside the node has changed. */
+  /** How often the interfaces that lead outside have changed. */
   uplinkChanges: number;
-  /** How often the rules were written, and the seconds that it took together. */
+  /** How often the rules were written, and the seconds of all these writes together. */
   writes: { count: number; seconds: number };
-  /** How often the rules could not be written, or not be looked at. */
+  /** How often the rules could not be written or looked at. */
   failures: number;
-  /** Kinds of parts that are in trouble although the node is ready, as the API server, and how many of each. */
+  /** Parts that fail without making the node unready, such as the API server: the number of each kind. */
   troubles: Record<string, number>;
-  /** Seconds since the API server was last heard, of the pods that it was longest silent about; undefined when not known. */
+  /** Seconds since the API server last answered, for the watch with the longest silence; undefined: not known. */
   silence: number | undefined;
-  /** What the last look at the node found, besides what is well. */
+  /** The findings of the last examination of the node. */
   findings: Pick<Finding, "code" | "severity">[];
   bindings: Binding[];
   problems: Problem[];
 }
 
-/** What the agent knows of its own work. It only remembers and words; nothing here acts. */
+/** The agent's knowledge of its own work. It only stores and words it; it starts no action. */
 export class Status {
   #bindings: Binding[] | undefined;
   #problems: Problem[] = [];
@@ -46,7 +46,7 @@ export class Status {
     readonly rulesSince?: Date,
   ) {}
 
-  /** Takes in a sync that is in the kernel after `seconds`; returns a line for each binding that leads elsewhere than before. */
+  /** Records a sync that reached the kernel after `seconds`; returns a line for each binding whose targets changed. */
   synced({ state, outcome }: Sync, seconds = 0): string[] {
     const lines = changes(this.#bindings, state.bindings, state.problems);
     this.#bindings = state.bindings;
@@ -60,42 +60,42 @@ export class Status {
     return lines;
   }
 
-  /** Takes in a sync that did not reach the kernel; what was there before still holds. Returns whether that is news. */
+  /** Records a failed sync or look; the last rules still hold. Returns whether the message is new. */
   failed(message: string): boolean {
     this.#failures++;
     return this.fails(message);
   }
 
-  /** The same failure goes on: nothing new was tried. */
+  /** Records that a failure goes on, without counting it. Returns whether the message is new. */
   fails(message: string): boolean {
     const isNews = message !== this.#failure;
     this.#failure = message;
     return isNews;
   }
 
-  /** The interfaces that lead outside are others than before. */
+  /** Counts a change of the interfaces that lead outside. */
   uplinksChanged(): void {
     this.#uplinkChanges++;
   }
 
-  /** When each source of the API server was last heard, as `performance.now()` said then. */
+  /** Sets the function that returns when the API server last answered, for each source, by `performance.now()`. */
   hears(heard: () => Map<string, number>): void {
     this.#heard = heard;
   }
 
-  /** What a look at the node found. */
+  /** Records the findings of an examination of the node. */
   found(findings: Finding[]): void {
     this.#findings = findings.map(({ code, severity }) => ({ code, severity }));
   }
 
-  /** What on this node keeps the addresses from working, whatever the rules are. */
+  /** Records why the addresses cannot work on this node, independently of the rules. */
   blocked(reasons: string[]): void {
     this.#blockers = reasons;
   }
 
   /**
-   * Trouble with a part, as the API server, until it is told that the trouble ended. Returns whether that is news. Parts of
-   * one kind are counted together.
+   * Records the failure of a part, such as the API server; undefined: the failure ended. Returns whether the message is
+   * new. Parts of one kind are counted together.
    */
   trouble(part: string, message: string | undefined, kind = part): boolean {
     const isNews = message !== this.#troubles.get(part)?.message;
@@ -105,9 +105,9 @@ export class Status {
   }
 
   /**
-   * Ready: the configuration is valid (else there is no process), the last sync is in the kernel, no other installation
-   * has one of the addresses, and nothing on the node keeps packets from them. An address whose pods are unknown can be
-   * relied on as long as the rules of the agent before serve it.
+   * Ready: the configuration is valid (else there is no process), the last sync reached the kernel, no other
+   * installation has one of the addresses, and nothing on the node keeps packets from them. An address whose pods are
+   * unknown counts as ready while the rules of the previous agent serve it.
    */
   report(): Report {
     const meanwhile = this.rulesSince && `; the rules of ${this.rulesSince.toISOString()} hold meanwhile`;
@@ -133,7 +133,7 @@ export class Status {
     };
   }
 
-  /** What is said of addresses whose pods are unknown: those that lead nowhere, and those that lead where they did. */
+  /** Messages about bindings whose pods are unknown: those without a target, and those that keep their old targets. */
   #unknown(): { unserved: string[]; served: string[] } {
     const unknown = this.#problems.filter(({ code }) => code === "UNKNOWN_PODS");
     if (unknown.length === 0) return { unserved: [], served: [] };
@@ -155,7 +155,7 @@ function longestSilence(heard: Map<string, number>): number | undefined {
   return Math.max(0, (performance.now() - Math.min(...heard.values())) / 1000);
 }
 
-/** One line for each binding that changed: what leads where now, and where it led before. */
+/** One line for each binding that changed: its targets now and before. */
 export function changes(before: Binding[] | undefined, after: Binding[], problems: Problem[]): string[] {
   const old = new Set(before);
   const young = new Set(after);

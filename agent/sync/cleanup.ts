@@ -2,7 +2,7 @@ import type { Frontend } from "../desired/state.ts";
 import type { Backend, Flows } from "../kernel.ts";
 import { flowTable } from "../desired/flows.ts";
 
-/** What of an installation could not be removed, or not be looked for. */
+/** Parts of an installation that could not be removed or looked for. */
 export class CleanupError extends Error {
   override name = "CleanupError";
 
@@ -11,16 +11,16 @@ export class CleanupError extends Error {
   }
 }
 
-/** A backend, or conntrack, that did not do its part. */
+/** The failure of a backend or of conntrack. */
 export interface Fault {
   part: string;
   error: Error;
 }
 
-/** What an installation had, of attempts that failed in part: the next one goes on from there. */
+/** The progress of a removal, so that the next attempt continues where the last one failed. */
 export class Removal {
   readonly gone: Frontend[] = [];
-  /** The backends that are done. */
+  /** The backends whose rules are removed. */
   readonly done = new Set<string>();
   found = false;
 
@@ -30,9 +30,8 @@ export class Removal {
 }
 
 /**
- * Leaves the node as it was before the installation: its rules, whatever backend wrote them, and the flows to what it had
- * go. Returns the magic IPs that it had, or undefined when there was nothing to remove. A backend that fails keeps no other
- * from its part.
+ * Removes an installation from the node: the rules that any backend wrote for it, and the flows to its magic IPs.
+ * Returns those magic IPs, or undefined when there was nothing to remove. A failed backend does not stop the others.
  * @throws {CleanupError}
  */
 export async function cleanUp(
@@ -67,7 +66,7 @@ export async function cleanUp(
   return removal.found ? removal.ipAddresses : undefined;
 }
 
-/** What they found is looked for again: a tool may say that it works and not do so. */
+/** Removes the rules, then looks for them again, because a tool may report success and remove nothing. */
 async function removeAll(instance: string, backend: Backend, removal: Removal): Promise<void> {
   const gone = await backend.remove(instance);
   if (gone !== undefined) {
@@ -79,7 +78,7 @@ async function removeAll(instance: string, backend: Backend, removal: Removal): 
   removal.done.add(backend.name);
 }
 
-/** Does it for each of them beside the others; what went wrong. */
+/** Runs the action for all parts at the same time; returns the failures. */
 async function eachPart<T>(
   parts: T[],
   name: (part: T) => string,
@@ -94,13 +93,13 @@ async function eachPart<T>(
   return (await Promise.all(faults)).flat();
 }
 
-/** What a cleanup of a node says, and what it could not do or look at. */
+/** The output of a node's cleanup, and the parts that could not be looked at or removed. */
 export interface NodeCleanup {
   text: string;
   faults: Fault[];
 }
 
-/** Removes this installation from the node, or all that there are. */
+/** Removes the named installation from the node, or all installations. */
 export async function cleanNode(
   named: string | undefined,
   backends: Backend[],
@@ -124,20 +123,20 @@ export async function cleanNode(
   return { text: lines.join(""), faults: distinct(faults) };
 }
 
-/** Chains of iptables whose rules that say whose they are were flushed are known by the start of their names only. */
+/** Iptables chains whose rules were flushed name no installation; only the prefix of their names identifies them. */
 function cleanedLine(name: string, ips: string[]): string {
   const who = name.startsWith("MAGICIP-") ? `an unknown installation (${name})` : name;
   return `${who}: removed the rules${ips.length === 0 ? "" : ` and flows of ${ips.join(", ")}`}\n`;
 }
 
-/** One that fails does so for each installation. */
+/** Without repetitions: a backend that fails does so for each installation. */
 function distinct(faults: Fault[]): Fault[] {
   return [...new Map(faults.map((fault) => [`${fault.part} ${fault.error.message}`, fault])).values()];
 }
 
 /**
- * Ends the flows to these frontends, in whatever state, but for those that are kept: of a magic IP that two installations
- * share, the other's connections go on. @throws {CommandError}
+ * Deletes the conntrack entries of flows to these frontends, in any state, except to the kept ones: where two
+ * installations share a magic IP, the other's connections go on. @throws {CommandError}
  */
 async function endFlowsTo(frontends: Frontend[], kept: Frontend[], flows: Flows): Promise<void> {
   const table = flowTable({ states: [], gone: { frontends, connections: true }, claims: kept });

@@ -7,14 +7,14 @@ import type { Backend, Flows } from "../kernel.ts";
 import { isForbidden } from "../netfilter/choice.ts";
 
 /**
- * Milliseconds from the signal. What runs has 1.5 s, then its tools are ended: no write may come after the rules were removed.
- * The API server's answer is waited for until `departure`; where the rules stay, the process ends then, because a node that
- * goes down has little time. A removal is tried until `removal`: a pod has 10 s (the chart's terminationGracePeriodSeconds),
- * and a table that is left keeps the next installation from its IPs for 5 minutes.
+ * Milliseconds from the signal. Running passes have 1.5 s, then their tools are killed: no write may follow the removal
+ * of the rules. The agent waits for the API server's answer until `departure`; where the rules stay, the process ends
+ * then, because a node that shuts down has little time. A removal is tried until `removal`: a pod has 10 s (the chart's
+ * terminationGracePeriodSeconds), and a table that is left keeps the next installation from its IPs for 5 minutes.
  */
 export const endTimes = { tools: 1_500, passes: 2_200, departure: 4_600, removal: 8_500, process: 9_000 };
 
-/** What is needed to leave the node. */
+/** What `leave` works with. */
 export interface EndingParts {
   config: Config;
   backend: Backend;
@@ -23,17 +23,17 @@ export interface EndingParts {
   log: Logger;
 }
 
-/** When the signal aborts, or did; then what is left of a time that began with it. */
+/** Remembers when the signal aborts; `left` returns the milliseconds from now to a time of `endTimes`. */
 export function endClock(signal: AbortSignal): { left(until: number): number } {
-  // One that aborted before the agent had begun did so while a backend was looked for, which tools that are ended end.
+  // A signal before the agent began came during the choice of a backend, whose tools are killed: no pass is waited for.
   let began = signal.aborted ? performance.now() - endTimes.passes : Number.NaN;
   signal.addEventListener("abort", () => (began = performance.now()), { once: true });
   return { left: (until) => began + until - performance.now() };
 }
 
 /**
- * To be called when the agent is told to end, with the question whether its installation goes, which is asked at once; what
- * it returns, with what still runs. Resolves in time, whatever hangs.
+ * Call this when the agent is told to end: it asks at once whether the installation is being removed. Call the function
+ * that it returns with the runs that are still under way; that resolves within `endTimes`, even if one of them hangs.
  */
 export function leave(
   parts: EndingParts,
@@ -51,7 +51,7 @@ export function leave(
   };
 }
 
-/** What an action came to within the milliseconds; undefined when it failed or takes longer. */
+/** The result of an action; undefined when it fails or takes longer than the milliseconds. */
 async function within<T>(milliseconds: number, action: Promise<T>): Promise<T | undefined> {
   const waiting = new AbortController();
   const { signal } = waiting;
@@ -62,7 +62,7 @@ async function within<T>(milliseconds: number, action: Promise<T>): Promise<T | 
 /** Milliseconds between two attempts. */
 const pause = 250;
 
-/** Tries until it is done or the time is over. */
+/** Repeats the removal until it succeeds or the time is over. */
 async function remove(parts: EndingParts, reason: string, milliseconds: number): Promise<void> {
   const { config, everyBackend, flows, log } = parts;
   const removal = new Removal();
@@ -85,16 +85,16 @@ async function remove(parts: EndingParts, reason: string, milliseconds: number):
   tell(log, { reason, faults, seriously: done ? serious(faults ?? [], parts.backend) : undefined });
 }
 
-/** What a process may not look at, it cannot have written; only an earlier configuration can. */
+/** Ignores backends that the agent may not read: only an agent of an earlier configuration can have written there. */
 function serious(faults: Fault[], own: Backend): Fault[] {
   return faults.filter(({ part, error }) => part === own.name || !isForbidden(error));
 }
 
 interface Outcome {
   reason: string;
-  /** Of the last attempt that ended, if one did. */
+  /** The failures of the last attempt that ended, if one did. */
   faults: Fault[] | undefined;
-  /** Those that count; undefined when the time was over before. */
+  /** Those of them that matter; undefined when the time was over first. */
   seriously: Fault[] | undefined;
 }
 

@@ -8,55 +8,56 @@ import { type Ended, type FlowKind, flowKinds, type Flows } from "../kernel.ts";
 
 const nothing: Ended = { ended: {}, milliseconds: 0, stopped: false };
 
-/** What flows are held against. */
+/** What flows are compared with. */
 export interface Held {
   state: DesiredState | undefined;
   claims: Claim[];
-  /** What the kernel may hold now. */
+  /** The states of which the kernel may hold one now. */
   states(): DesiredState[];
 }
 
-/** Milliseconds after which every magic IP is looked at, whatever changed. */
+/** Milliseconds between two passes over all magic IPs, even if nothing changed. */
 const allEvery = 60_000;
 
 /**
- * Milliseconds for which connections to an address that is gone from the configuration may go on. Two installations that
- * swap an IP start one after the other; what the second has by then is judged by its own bindings.
+ * Milliseconds after the agent's start during which connections to an address that left the configuration may go on.
+ * Two installations that swap an IP start one after the other; after this time the second one has claimed its IP and
+ * judges those connections by its own bindings.
  */
 const grace = 30_000;
 
 /**
- * After so many passes over datagrams that a write stopped, the next write waits for one, for at most so many
- * milliseconds. What a pass over connections would end, the rules refuse.
+ * After `stops` passes over datagrams that a write stopped, the next write waits for a pass, at most `patience`
+ * milliseconds. A pass over connections needs no such wait: the rules refuse the connections that it would end.
  */
 const starvation = { stops: 3, patience: 500 };
 
 /**
- * Milliseconds after a write at which datagrams to what it changed are looked at again. A packet that was translated by the
- * rules before may wait in an NFQUEUE (policies of kindnet and kube-network-policies), and is no flow of the kernel's table
- * until it has left POSTROUTING.
+ * Milliseconds after a write at which datagrams to the changed magic IPs are looked at again. A packet that the old
+ * rules translated may wait in an NFQUEUE (network policies of kindnet and kube-network-policies), and conntrack does
+ * not list its flow until it has left POSTROUTING.
  */
 const laggards = [1_000, 5_000];
 
-/** Milliseconds, of passes of both kinds. */
+/** Milliseconds, for passes of both kinds. */
 const pace: Intervals = { minimum: 50, maximum: allEvery, retry: 500, longestRetry: 2_000 };
 
-/** The end of flows that lead elsewhere than their binding. */
+/** Deletes conntrack entries to pods that are no longer targets; TCP and SCTP connections to live pods stay. */
 export class FlowPass {
-  /** What the installation had before this agent came. */
+  /** The frontends that the installation's rules had before this agent started. */
   #before: Frontend[];
   readonly #began: number;
   readonly #dirty = { datagrams: new Set<string>(), connections: new Set<string>() };
-  /** When all magic IPs were looked at last. */
+  /** When the last complete pass over all magic IPs began. */
   readonly #all = { datagrams: -Infinity, connections: -Infinity };
-  /** Magic IPs whose datagrams are looked at again, by when: whole seconds, so that many writes share few looks. */
+  /** Magic IPs whose datagrams are looked at again, by time in whole seconds, so that many writes share few passes. */
   readonly #again = new Map<number, Set<string> | "all">();
   readonly #faults: Partial<Record<FlowKind, string | undefined>> = {};
-  /** What was written last; undefined where that failed. */
+  /** The state that was written last; undefined where that write failed. */
   #written: DesiredState | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #running: FlowKind | undefined;
-  /** Writes under way; a pass beside one would judge flows by a state that ends. */
+  /** Writes under way; no pass may run during one, because it would judge flows by the old state. */
   #writes = 0;
   #stops = 0;
   /** How long the last pass over connections took. */
@@ -69,7 +70,7 @@ export class FlowPass {
     this.#began = this.#now();
   }
 
-  /** Milliseconds: flows follow the rules at once. Where a pass failed, the next change of a target must not wait long. */
+  /** Passes start at once after a write; after a failed pass the next change of a target must not wait long. */
   get datagrams(): Intervals {
     const untilNext = () => Math.min(allEvery, ...[...this.#again.keys()].map((at) => at - this.#now()));
     return {
@@ -80,7 +81,7 @@ export class FlowPass {
     };
   }
 
-  /** The same, but connections are looked at for a tenth of the time at most: 200,000 take half a second. */
+  /** The same, but passes take at most a tenth of the time: a pass over 200,000 connections takes half a second. */
   get connections(): Intervals {
     const pause = () => Math.max(pace.minimum, 10 * this.#milliseconds);
     return {
@@ -92,8 +93,8 @@ export class FlowPass {
   }
 
   /**
-   * Writes a state to the kernel while no flow is judged: one that began under the new state must not be ended by the old
-   * one. The caller triggers the next pass.
+   * Writes a state to the kernel while no pass runs: a pass with the old state must not delete a flow that began under
+   * the new one. The caller triggers the next pass.
    */
   async around<T>(state: DesiredState, write: () => Promise<T>): Promise<T> {
     this.#writes++;
@@ -109,15 +110,15 @@ export class FlowPass {
     }
   }
 
-  /** No pass begins any more, and the one under way ends. */
+  /** Lets no further pass begin and stops the one under way. */
   end(): void {
     this.#writes++;
     if (this.#running !== undefined) this.parts.flows.stop();
   }
 
   /**
-   * Whether the flows were looked at. The live set already cuts what must not go on; without this a UDP flow only takes
-   * longer to move.
+   * Runs a pass if one is due; false where it failed. The rules' live set already cuts flows that must not go on;
+   * without a pass a UDP flow only takes longer to move to the new target.
    */
   run(kind: FlowKind, held: Held): Promise<boolean> {
     const result = this.#last.then(() => this.#run(kind, held));
@@ -148,7 +149,7 @@ export class FlowPass {
   async #look(kind: FlowKind, held: Held, ipAddresses: Set<string> | undefined): Promise<void> {
     const began = this.#now();
     const connections = began - this.#began >= grace;
-    // A port that an earlier configuration had, and nobody has now: nothing else would ever end a UDP flow to it.
+    // Ports of an earlier configuration that no installation has now: nothing else would end a UDP flow to them.
     const gone = { frontends: this.#before, connections };
     const table = flowTable({ states: held.states(), gone, claims: held.claims }, ipAddresses);
     const { ended, milliseconds, stopped } =
@@ -164,7 +165,7 @@ export class FlowPass {
     if (kind === "connections" && ipAddresses === undefined && connections) this.#before = [];
   }
 
-  /** Ends the pass under way, or waits for it where too many did not come to their end. */
+  /** Stops the pass under way; first waits for it where too many passes were stopped before. */
   async #quiet(): Promise<void> {
     if (this.#running === "datagrams" && this.#stops++ >= starvation.stops)
       await Promise.race([this.#last, delay(starvation.patience, undefined, { ref: false })]);
@@ -177,13 +178,13 @@ export class FlowPass {
     for (const after of laggards) {
       const at = Math.ceil((this.#now() + after) / 1_000) * 1_000;
       const ips = this.#again.get(at) ?? new Set();
-      // At the start and after a repair nobody knows what flows began under.
+      // At the start and after a repair it is unknown under which rules a flow began.
       const isAll = ips === "all" || this.#all.datagrams === -Infinity;
       this.#again.set(at, isAll ? "all" : ips.union(this.#dirty.datagrams));
     }
   }
 
-  /** What leads elsewhere since the last write is looked at next: everything, where that is not known or it is a repair. */
+  /** Marks the magic IPs that the write changes for the next pass; all of them after a failed write or for a repair. */
   #remember(state: DesiredState): void {
     const changed = this.#written === undefined ? new Set<string>() : changedIps(this.#written, state);
     this.#written = undefined;

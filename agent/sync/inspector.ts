@@ -6,61 +6,61 @@ import type { Claim, DesiredState } from "../desired/state.ts";
 import type { Backend } from "../kernel.ts";
 import { Rivals } from "./rivals.ts";
 
-/** What the sync needs of the rules. */
+/** The functions of a backend that a sync uses. */
 export type Kernel = Pick<
   Backend,
   "write" | "holds" | "claims" | "presence" | "shortfall" | "warning" | "remove"
 >;
 
-/** What a look at the node found. */
+/** The result of a look at the node. */
 export interface Inspection {
   node: NodeFacts;
-  /** What other installations have. */
+  /** The bindings of other installations. */
   claims: Claim[];
-  /** Whether the kernel holds what was written last. */
+  /** Whether the kernel still holds the state that was written last. */
   intact: boolean;
 }
 
-/** What the syncs wrote until now. */
+/** What the syncs have written so far. */
 export interface Written {
-  /** Undefined before the first write that succeeded. */
+  /** The state of the last successful sync; undefined before the first. */
   state: DesiredState | undefined;
-  /** Whether the kernel holds the state or what others made of it: after a write that failed it may hold another. */
+  /** Whether the kernel holds `state`, apart from foreign changes; false after a failed write: it may hold another. */
   isCertain: boolean;
 }
 
-/** What a look works with. */
+/** What the inspector works with. */
 export interface InspectorParts {
   config: Config;
   kernel: Kernel;
-  /** Where these pods of the node are live. */
+  /** Reads the facts of a node on which these pods are live. */
   nodeFacts(podIps: string[]): Promise<NodeFacts>;
   log: Logger;
   /** Milliseconds; tests bring their own. */
   now?(): number;
 }
 
-/** Looks at the node, at other installations' rules and at what others did to ours, beside the syncs. */
+/** Looks, independently of the syncs, at the node, at other installations' rules and for foreign changes of ours. */
 export class Inspector {
-  /** Of the last look that succeeded. */
+  /** The result of the last look that succeeded. */
   inspection: Inspection | undefined;
   /** Whether no sync has used the inspection yet. */
   isNew = false;
-  /** Whether others changed the rules since the last sync that succeeded. */
+  /** Whether a foreign change happened since the last sync that succeeded. */
   isDisturbed = false;
-  /** Why the last look failed: as long as nobody can tell what the kernel holds, it cannot be relied on. */
+  /** Why the last look failed: the node is not ready while the agent cannot read what the kernel holds. */
   blindness: string | undefined;
   #isSuspect = false;
   readonly #rivals = new Rivals();
 
   constructor(readonly parts: InspectorParts) {}
 
-  /** Somebody was seen at the rules: the next look looks at all of them. */
+  /** The monitor saw a foreign change: the next look checks all rules. */
   suspect(): void {
     this.#isSuspect = true;
   }
 
-  /** A sync has succeeded with this inspection. `wrote`: the kernel holds what it wrote. */
+  /** A sync has succeeded with this inspection. `wrote`: it wrote, so the kernel holds its state. */
   synced(wrote: boolean): void {
     this.isDisturbed = false;
     if (wrote && this.inspection !== undefined) this.inspection.intact = true;
@@ -74,7 +74,7 @@ export class Inspector {
     const now = this.parts.now?.() ?? performance.now();
     const [node, seen] = await Promise.all([nodeFacts(podIps), kernel.claims(config.instance)]);
     const intact = state === undefined || (await kernel.holds(isSuspect));
-    // What a write that failed left there is not known, and may be its own.
+    // After a failed write the difference may be the agent's own, so it does not count as a foreign change.
     if (!intact && isCertain && kernel.shortfall === undefined) this.isDisturbed = true;
     this.#rivals.look(seen, now, await kernel.presence?.(config.instance));
     await this.#removeAbandoned(now);
@@ -83,7 +83,7 @@ export class Inspector {
     return this.inspection;
   }
 
-  /** Of an installation that was renamed, for one: nobody would ever give up what it has. */
+  /** Removes rules that no agent keeps, such as those of a renamed installation: no agent would ever remove them. */
   async #removeAbandoned(now: number): Promise<void> {
     const { kernel, config, log } = this.parts;
     for (const instance of this.#rivals.abandoned(frontendsOf(config), now)) {

@@ -13,33 +13,30 @@ import type { NodeFacts } from "../desired/node.ts";
 import type { Backend } from "../kernel.ts";
 import type { Pod } from "../kubernetes/pod.ts";
 
-/** What a pass starts from. */
+/** The input of a pass. */
 export interface Pass {
   config: Config;
   node: NodeFacts;
   pods: Pod[];
-  /** What other installations have on this node. */
+  /** The bindings of other installations on this node. */
   claims: Claim[];
-  /** What the pass before left in the kernel; none at the start. */
+  /** The state that the pass before left in the kernel; undefined at the start. */
   last: DesiredState | undefined;
-  /** Whether the kernel still held that when it was last looked at. */
+  /** Whether the last look at the kernel still found that state. */
   intact: boolean;
-  /** Whether what could wait is written, too. */
+  /** Whether changes that could wait are written, too. */
   settle: boolean;
   /** Absent: all pods are known. */
   knowledge?: Knowledge | undefined;
 }
 
-/**
- * One pass from pods to kernel. The kernel is only written to where the desired state, or what somebody else did to our
- * rules, asks for it.
- */
+/** One pass from pods to kernel. It writes only where the desired state differs or a foreign change must be undone. */
 export async function reconcile(pass: Pass, backend: Pick<Backend, "write">): Promise<Sync> {
   const { config, node, pods, claims, last, intact, settle, knowledge } = pass;
   const state = desired(config, node, pods, rivals(config.instance, last, claims), knowledge);
   const difference = last === undefined ? "urgent" : news(last, state);
   if (intact && last !== undefined && (difference === "none" || (difference === "waits" && !settle))) {
-    // What is in the kernel, with what can be said of it now.
+    // The state in the kernel, with the problems of now.
     return { state: { ...last, problems: state.problems }, outcome: "same" };
   }
   await backend.write(state);
@@ -47,8 +44,8 @@ export async function reconcile(pass: Pass, backend: Pick<Backend, "write">): Pr
 }
 
 /**
- * The claims that come before ours. Two installations that came at the same moment hold a port both: one of them has to
- * keep it, or both would give it up and take it again for ever.
+ * The claims that have priority over ours. Two installations that start at the same moment may both hold a port. The
+ * name decides which one keeps it; without that, both would remove their rules and write them again without end.
  */
 function rivals(instance: string, last: DesiredState | undefined, claims: Claim[]): Claim[] {
   if (last === undefined || claims.length === 0) return claims;
@@ -59,9 +56,10 @@ function rivals(instance: string, last: DesiredState | undefined, claims: Claim[
 }
 
 /**
- * What of a state the kernel does not know. `waits`: only pods that joined the live set; every binding leads where it did,
- * and no pod left. A new pod in it has no flows before it is a target; a transaction for it would only hold up the one
- * that makes it so, because pods often become ready milliseconds after they run. The next inspection brings it in.
+ * How `after` differs from what the kernel holds. `waits`: only pods joined the live set; every binding has the same
+ * targets, and no pod left. A new live pod has no flows before it is a target. A transaction for it would only delay
+ * the one that makes it a target, because pods often become ready milliseconds after they run. The first sync after
+ * the next inspection writes it.
  */
 function news(before: DesiredState, after: DesiredState): "none" | "waits" | "urgent" {
   const sameBindings =
@@ -73,7 +71,10 @@ function news(before: DesiredState, after: DesiredState): "none" | "waits" | "ur
   return before.live.length === after.live.length ? "none" : "waits";
 }
 
-/** Most of them are one object. Of two addresses with one IP each has pods of its own: one that left is news. */
+/**
+ * Most unchanged bindings are the same object. Two addresses may share an IP, each with live pods of its own: a pod
+ * that left one of them makes the bindings differ, a pod that joined does not.
+ */
 function sameBinding(a: Binding, b: Binding | undefined): boolean {
   if (a === b) return true;
   const isKept = a.live.every((podIp) => b?.live.includes(podIp));

@@ -5,7 +5,7 @@ import type { Problem, Sync } from "../desired/state.ts";
 import type { Status } from "../status/status.ts";
 import type { Kernel } from "./inspector.ts";
 
-/** Whom syncs and looks are reported to. */
+/** The receivers of reports about syncs and looks. */
 export interface ReportParts {
   config: Config;
   kernel: Kernel;
@@ -15,16 +15,16 @@ export interface ReportParts {
   conflict(problem: Problem): void;
 }
 
-/** Reports syncs and looks to log and status: what is news to the log, what holds to the status. */
+/** Reports syncs and looks: changes to the log, the current state to the status. */
 export class SyncReport {
   #problems = "";
   #conflicts = new Set<string>();
-  /** What was said of the kernel's shortfall and warning. */
+  /** The kernel's shortfall and warning that were logged last. */
   #told = { shortfall: "", warning: "" };
 
   constructor(readonly parts: ReportParts) {}
 
-  /** A sync that succeeded after `seconds`. `blindness`: why the last look failed. */
+  /** Reports a sync that succeeded after `seconds`. `blindness`: why the last look failed. */
   synced(sync: Sync, seconds: number, blindness: string | undefined): void {
     const { status, log } = this.parts;
     if (sync.outcome === "repaired")
@@ -43,7 +43,7 @@ export class SyncReport {
     this.#problems = problems;
   }
 
-  /** A sync or a look that failed; the message for people. */
+  /** Reports a sync or a look that failed; returns the message for people. */
   failed(error: unknown): string {
     const { status, log } = this.parts;
     const message = `the rules could not be brought up to date, the last ones stay: ${sentence(error)}`;
@@ -51,7 +51,7 @@ export class SyncReport {
     return message;
   }
 
-  /** Who is let in changes with the node's routes, which others make: it must not change unseen. */
+  /** Reports a look. Other programs change the node's routes, and so what the guard lets in; that must be logged. */
   looked(before: NodeFacts | undefined, { uplinks, trouble }: NodeFacts): void {
     const { config, status, log } = this.parts;
     if (status.trouble("routes", trouble) && trouble !== undefined) log.warn(trouble);

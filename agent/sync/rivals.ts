@@ -4,33 +4,33 @@ import type { Presence } from "../kernel.ts";
 /** Milliseconds. */
 interface Patience {
   /**
-   * For so long a claim has to be missing in look after look before it counts as given up, unless it is known that nobody
-   * flushed all rules: an installation whose rules were flushed has them again by then, as it looks every 4 s.
+   * How long a claim must be missing in every look before it counts as removed, unless it is known that no program
+   * flushed all rules: an installation looks every 4 s, so it has restored flushed rules by then.
    */
   missing: number;
-  /** For so long nobody has to have refreshed the lease of a table before it has no owner: five refreshes in vain. */
+  /** How long the lease of a table must be unchanged before the table has no owner: five missed refreshes. */
   silent: number;
 }
 
 const usual: Patience = { missing: 5_000, silent: 300_000 };
 
 /**
- * What other installations on the node have, over several looks at it. The time is the looker's own, not what others wrote:
- * a node's clock may jump by years when it starts.
+ * The bindings of other installations on the node, over several looks. Times are this agent's own, not those that other
+ * agents wrote, because a node's clock may jump by years when the node starts.
  */
 export class Rivals {
   readonly #claims = new Map<string, { claim: Claim; missing: number | undefined }>();
   readonly #leases = new Map<string, { lease: string; since: number }>();
 
-  /** Which our own rules were at the last look. */
+  /** The handle of our own rules at the last look (`Presence.own`). */
   #own: string | undefined;
 
   constructor(readonly patience = usual) {}
 
   /**
-   * Takes in what a look found at this time; returns what others have, or had a moment ago. An installation all of whose rules
-   * are gone has given up what it had, as one that is removed, if our own are the same that they were at the look before: they
-   * would have gone with its rules in a flush.
+   * Records the claims that a look found at this time; returns the claims that other installations have, or had a
+   * moment ago. An installation without any rules counts as removed at once, if our own rules are the same as at the
+   * look before: a flush would have deleted ours, too.
    */
   look(claims: Claim[], now: number, presence?: Presence): Claim[] {
     const isSame = presence?.own !== undefined && presence.own === this.#own;
@@ -40,7 +40,7 @@ export class Rivals {
     for (const [name, claim] of seen) this.#claims.set(name, { claim, missing: undefined });
     for (const [name, known] of this.#claims) {
       if (seen.has(name)) continue;
-      // Not where it was missing at the look before, which may have found a flush.
+      // Not if it was missing at the look before: that look may have seen a flush.
       if (known.missing === undefined && isGone(known.claim)) this.#claims.delete(name);
       known.missing ??= now;
       if (now - known.missing >= this.patience.missing) this.#claims.delete(name);
@@ -54,8 +54,8 @@ export class Rivals {
   }
 
   /**
-   * The installations whose rules nobody keeps any more, and that can go: they are in the way of one of these frontends,
-   * and have no magic IP that is not among them, as an installation that was renamed.
+   * The installations whose rules no agent keeps any more and that may be removed, such as a renamed installation: they
+   * overlap one of these frontends, and all their magic IPs are among those of the frontends.
    */
   abandoned(frontends: Frontend[], now: number): string[] {
     const silent = [...this.#leases].filter(([, { since }]) => now - since >= this.patience.silent);
@@ -72,7 +72,7 @@ export class Rivals {
       });
   }
 
-  /** Its rules are removed; nobody has to wait for it. */
+  /** Forgets an installation whose rules were removed, without waiting for `missing`. */
   forget(instance: string): void {
     this.#leases.delete(instance);
     for (const [name, { claim }] of this.#claims) {

@@ -6,24 +6,24 @@ import { type Inspection, Inspector, type InspectorParts, type Written } from ".
 import { reconcile } from "./reconcile.ts";
 import { type ReportParts, SyncReport } from "./report.ts";
 
-/** Everything that a sync works with and tells. */
+/** What syncs work with and report to. */
 export interface SyncParts extends InspectorParts, ReportParts {
-  /** Calls `write` in a moment that suits what else works with the rules. */
+  /** Calls `write` while no flow pass runs. */
   around?(state: DesiredState, write: () => Promise<void>): Promise<void>;
-  /** Where rules of this installation lead that are there already; absent: there are none. @throws {CommandError} */
+  /** Reads where existing rules of this installation lead; absent: there are none. @throws {CommandError} */
   held?(): Promise<HeldRules>;
 }
 
 /** Without `sight` every address sees every pod. */
 export type Source = Pick<PodSource, "pods"> & Partial<Pick<PodSource, "sight">>;
 
-/** Brings the kernel to what the pods ask for, and remembers what it wrote. */
+/** Writes the rules that the pods require to the kernel, and remembers what it wrote. */
 export class Syncer {
-  /** What is in the kernel since the last sync that succeeded. */
+  /** The state in the kernel after the last sync that succeeded. */
   state: DesiredState | undefined;
-  /** What is being written, or was when it failed: nobody knows then which of the two the kernel holds. */
+  /** The state of the write under way or of a failed write: the kernel then holds either this or `state`. */
   #pending: DesiredState | undefined;
-  /** What addresses go on with whose pods are unknown; read once, before the first write. */
+  /** The old rules that addresses with unknown pods keep; read once, before the first write. */
   #held: HeldRules | undefined;
   readonly #inspector: Inspector;
   readonly #report: SyncReport;
@@ -33,12 +33,12 @@ export class Syncer {
     this.#report = new SyncReport(parts);
   }
 
-  /** What the kernel may hold now; flows are held against it. */
+  /** The states of which the kernel may hold one now; flows are compared with them. */
   states(): DesiredState[] {
     return [this.state, this.#pending].filter((state) => state !== undefined);
   }
 
-  /** What other installations on the node had when it was last looked at. */
+  /** The bindings of other installations at the last look at the node. */
   get claims(): Claim[] {
     return this.#inspector.inspection?.claims ?? [];
   }
@@ -48,12 +48,12 @@ export class Syncer {
     return [...new Set(this.state?.live.map(({ podIp }) => podIp))];
   }
 
-  /** Somebody was seen at the rules: the next inspection looks at all of them. */
+  /** The monitor saw a foreign change: the next inspection checks all rules. */
   suspect(): void {
     this.#inspector.suspect();
   }
 
-  /** Whether the kernel holds what it should. `changed` is called when it was written to. */
+  /** Runs a sync; false where it failed. Calls `changed` when it wrote to the kernel. */
   async run(source: Source, changed: () => void): Promise<boolean> {
     const first = source.pods();
     if (first === undefined) return true;
@@ -61,7 +61,7 @@ export class Syncer {
       const inspection = this.#inspector.inspection ?? (await this.#look(first.flatMap(({ ips }) => ips)));
       const knowledge = source.sight && (await this.#knowledge(source.sight));
       if (knowledge === "nothing") return true;
-      // Together with what the watches see of them, after all that takes time.
+      // Read again after the waits above, so that the pods match what the watches see now.
       const pods = source.pods() ?? [];
       const started = performance.now();
       const sync = await this.#sync(pods, knowledge, inspection);
@@ -75,7 +75,7 @@ export class Syncer {
     }
   }
 
-  /** Looks at the node beside the syncs, which it must not hold up. Whether that succeeded; the next sync acts on it. */
+  /** Looks at the node without delaying the syncs; the next sync uses the result. False where the look failed. */
   async inspect(): Promise<boolean> {
     if (this.state === undefined) return true;
     try {
@@ -104,7 +104,7 @@ export class Syncer {
     const inspector = this.#inspector;
     const last = this.#pending === undefined ? this.state : undefined;
     const shortfall = kernel.shortfall;
-    // The last inspection may be younger than the one that this sync waited for.
+    // The last inspection may be newer than the one that this sync waited for.
     const pass = {
       config,
       pods,
@@ -116,10 +116,10 @@ export class Syncer {
     if (shortfall !== undefined) pass.intact = false;
     inspector.isNew = false;
     const sync = await reconcile(pass, { write: (state) => this.#write(state) });
-    // To try again what could not be written is no repair of what others did.
+    // Another attempt at what could not be written is no repair of a foreign change.
     if (shortfall !== undefined && sync.outcome === "repaired")
       sync.outcome = kernel.shortfall === undefined ? "changed" : "same";
-    // A repair may take several attempts, of which the later ones write what is no longer certain.
+    // A repair may take several attempts; after a failed one the result is `changed`, although it is a repair.
     else if (sync.outcome === "changed" && inspector.isDisturbed) sync.outcome = "repaired";
     this.state = sync.state;
     this.#pending = undefined;
@@ -133,7 +133,7 @@ export class Syncer {
     return this.parts.around?.(state, write) ?? write();
   }
 
-  /** `nothing`: no selector was listed, so that there is nothing to say about the rules that are there. */
+  /** `nothing`: no selector was listed yet, so the existing rules stay untouched. */
   async #knowledge(sight: Sight): Promise<Knowledge | undefined | "nothing"> {
     const { addresses } = this.parts.config;
     const isBlind = !addresses.every(sight.knows);

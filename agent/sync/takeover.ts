@@ -4,16 +4,16 @@ import type { HeldRules } from "../desired/state.ts";
 import type { Backend } from "../kernel.ts";
 import { isForbidden } from "../netfilter/choice.ts";
 
-/** What it takes to go on from the rules of an agent before, which may have had another backend. */
+/** What is needed to continue from the rules of the previous agent, which may have used another backend. */
 export interface TakeoverParts {
   config: Config;
   backend: Backend;
-  /** Every way to hold rules that works on this node. */
+  /** Every backend that is present on this node. */
   everyBackend(): Promise<Backend[]>;
   log: Logger;
 }
 
-/** Where the rules lead that are there, whichever backend the agent before had. @throws {CommandError} */
+/** Where the existing rules lead, whichever backend the previous agent used. @throws {CommandError} */
 export async function heldRules({ backend, everyBackend, config, log }: TakeoverParts): Promise<HeldRules> {
   const own = await backend.held(config.instance);
   if (own.targets.size > 0) return own;
@@ -27,7 +27,7 @@ export async function heldRules({ backend, everyBackend, config, log }: Takeover
   return own;
 }
 
-/** Removes the rules of the other backends after the first write, so that traffic goes on meanwhile; until it succeeded once. */
+/** Removes the rules of other backends after the first write, so that traffic goes on; repeated until it succeeds. */
 export function takeOver(parts: TakeoverParts): () => void {
   let begun = false;
   return () => {
@@ -43,7 +43,7 @@ async function removeOthers({ backend, everyBackend, config, log }: TakeoverPart
   const others = (await everyBackend()).filter(({ name }) => name !== backend.name);
   for (const other of others) {
     const removed = await other.remove(config.instance).catch((error: Error) => {
-      // What it may not look at, it did not write; the end of the installation says so, too.
+      // The agent cannot have written where it may not read; `leave` warns of it when the installation is removed.
       if (isForbidden(error)) return undefined;
       log.warn(
         `the rules that ${other.name} may hold for this installation stay until the next change: ${error.message}`,
