@@ -41,8 +41,8 @@ export function currentRun(): object | undefined {
 
 /**
  * A key of the component's cluster. Two providers may belong to two clusters, so each has its own key; components with
- * the default provider share one. The plugin host makes a new object for each mention of a provider, so there the key is
- * the provider's URN, which is known only later.
+ * the default provider share one. The plugin host makes a new object for each mention of a provider, so there the key
+ * is the provider's URN, which is known only later.
  */
 export function clusterOf(component: pulumi.ComponentResource): string | Promise<string> {
   const provider = component.getProvider("kubernetes:core/v1:Namespace");

@@ -67,7 +67,10 @@ function nameFaults(name: string | undefined): Fault[] {
   ];
 }
 
-/** The faults of the shared rules. Where a port has a targetPortName, a fault of `targetPort` gets that name as its path. */
+/**
+ * The faults of the shared rules. Where a port has a targetPortName, a fault of `targetPort` gets that name as its
+ * path.
+ */
 function specFaults(addresses: NonNullable<Known["addresses"]>, agent: KnownAgent = {}): Fault[] {
   const allowedCidrs = (agent.allowedCidrs ?? []).map((cidr) => cidr ?? "unknown");
   return addressFaults(addresses.map(toSpec), allowedCidrs).map((fault) => {

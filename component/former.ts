@@ -26,8 +26,8 @@ const states = new WeakMap<object, Promise<FormerAgents[]>>();
 
 /**
  * The DaemonSets of our components in the stack's state before this update. Pulumi creates every resource before it
- * deletes any, so all of them exist while new agents start. When the state cannot be read the list is empty, and a debug
- * line says so.
+ * deletes any, so all of them exist while new agents start. When the state cannot be read the list is empty, and a
+ * debug line says so.
  */
 export async function formerAgents(run: object): Promise<FormerAgents[]> {
   const known = states.get(run) ?? readState();
@@ -53,7 +53,9 @@ export function holderOf(newcomer: Newcomer, former: FormerAgents[]): FormerAgen
 /** The engine's answer for each resource, by URN. */
 type Resources = Record<string, { outputs?: Record<string, unknown> }>;
 
-/** An engine function like that of StackReference, for a stack's resources (pulumi, pkg/resource/deploy/builtins.go). */
+/**
+ * An engine function like that of StackReference, for a stack's resources (pulumi, pkg/resource/deploy/builtins.go).
+ */
 const token = "pulumi:pulumi:readStackResourceOutputs";
 
 async function readState(): Promise<FormerAgents[]> {

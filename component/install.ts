@@ -114,7 +114,9 @@ async function tellDoubts(
   }
 }
 
-/** Whether a former installation holds one of the IPs; it then also warns that the update does not wait for the agents. */
+/**
+ * Whether a former installation holds one of the IPs; it then also warns that the update does not wait for the agents.
+ */
 async function isHeldByFormer(
   component: pulumi.ComponentResource,
   subject: Subject,

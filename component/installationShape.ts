@@ -94,7 +94,9 @@ const others: Record<string, Shape> = {
   values: { is: "map", example: "{ affinity: {} }" },
 };
 
-/** The shape of an installation's arguments: the types of args.ts and agent.ts, for programs without TypeScript's check. */
+/**
+ * The shape of an installation's arguments: the types of args.ts and agent.ts, for programs without TypeScript's check.
+ */
 export const installationShape = shapeOf(addressShape);
 
 /** The same for a component of one address, whose fields the user writes beside the others. */

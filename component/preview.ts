@@ -59,8 +59,8 @@ function isAllowanceOpen({ addresses = [undefined], agent }: Known): boolean {
 }
 
 /**
- * The agent with stand-ins for unknown ports: the chart refuses a PodMonitor without a metricsPort, and one port for both
- * of the agent's listeners.
+ * The agent with stand-ins for unknown ports: the chart refuses a PodMonitor without a metricsPort, and one port for
+ * both of the agent's listeners.
  */
 function previewedAgent({ values, ...known }: Known, isOpen: boolean): KnownAgent {
   const { agent } = known;

@@ -17,8 +17,8 @@ export interface Subject {
 /**
  * Throws when there are faults, with all of them.
  *
- * The message itself names each fault, because Pulumi prints only the message of a program's own error. The engine prints
- * the list of errors beside it only when the component is used from another language.
+ * The message itself names each fault, because Pulumi prints only the message of a program's own error. The engine
+ * prints the list of errors beside it only when the component is used from another language.
  */
 export function refuse(subject: Subject, faults: Fault[]): void {
   if (faults.length === 0) return;

@@ -18,8 +18,8 @@ export const noSecrets: Secrets = { paths: [], texts: [] };
 const veil = "[secret]";
 
 /**
- * Finds the secrets among the arguments before Pulumi joins them to one Output, which only says that it contains one. An
- * Output that contains a secret is secret as a whole. `known` has the same arguments with their values.
+ * Finds the secrets among the arguments before Pulumi joins them to one Output, which only says that it contains one.
+ * An Output that contains a secret is secret as a whole. `known` has the same arguments with their values.
  */
 export async function secretsIn(args: unknown, known: unknown): Promise<Secrets> {
   const found = await search(args, known, "");
@@ -67,7 +67,9 @@ function textsIn(value: unknown): string[] {
   return typeof value === "object" && value !== null ? Object.values(value).flatMap(textsIn) : [];
 }
 
-/** A text of up to 3 characters is replaced only where it is a word of its own: inside other words it reveals nothing. */
+/**
+ * A text of up to 3 characters is replaced only where it is a word of its own: inside other words it reveals nothing.
+ */
 function replaced(reason: string, text: string): string {
   if (text.length > 3) return reason.replaceAll(text, veil);
   const escaped = text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");

@@ -51,8 +51,8 @@ export interface Examination {
 
 /**
  * Compares a value with its shape: TypeScript's compiler does not check a JavaScript program, JSON in a stack's
- * configuration, or another Pulumi language. Unknown parts (an Output, a promise or Pulumi's value for unknown) are left
- * unchecked.
+ * configuration, or another Pulumi language. Unknown parts (an Output, a promise or Pulumi's value for unknown) are
+ * left unchecked.
  */
 export function examine(value: unknown, shape: Shape, path = ""): Examination {
   if (isPending(value)) return { plain: undefined, faults: [], unchecked: [path] };

@@ -4,7 +4,9 @@ export function shown(value: unknown): string {
   return text.length <= 60 ? text : `${text.slice(0, 59)}…`;
 }
 
-/** JSON where JSON can represent the value. It cannot represent Infinity or 1n, and shows Maps and Dates as other types. */
+/**
+ * JSON where JSON can represent the value. It cannot represent Infinity or 1n, and shows Maps and Dates as other types.
+ */
 function textOf(value: unknown): string {
   const kind = Object.prototype.toString.call(value);
   if (typeof value === "bigint") return `${value}n`;

@@ -68,7 +68,9 @@ function hidesProtocol(port: object): boolean {
   return Object.hasOwn(port, "protocol") && (port as { protocol?: string }).protocol === undefined;
 }
 
-/** The port, with a free number and protocol where they are not known. A range without its first port loses its last. */
+/**
+ * The port, with a free number and protocol where they are not known. A range without its first port loses its last.
+ */
 function withFreePort(claims: Claims, address: Placed, port: KnownPort = {}): KnownPort {
   if (isWritten(port)) return port;
   const protocols = hidesProtocol(port) ? ["TCP", "UDP", "SCTP"] : [port.protocol];

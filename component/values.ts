@@ -55,7 +55,9 @@ function agentValues(agent: pulumi.Unwrap<Agent>): Values {
   };
 }
 
-/** Helm merges these with the chart's defaults; null removes the default rollingUpdate, which OnDelete must not have. */
+/**
+ * Helm merges these with the chart's defaults; null removes the default rollingUpdate, which OnDelete must not have.
+ */
 function updateStrategyValues({ type, maxUnavailable }: pulumi.Unwrap<UpdateStrategy>): Values {
   if (type === UpdateStrategyType.OnDelete) return { type, rollingUpdate: null };
   // The API server takes the string "1" for a share without its percent sign, and refuses it.

@@ -12,10 +12,13 @@ interface Claim {
 
 /**
  * Finds what is claimed twice: overlapping ports of one IP and protocol, and whole IPs. A whole IP and ports of that IP
- * do not conflict: the ports have priority. The later claim gets the fault, with the earlier one's path, and is not added.
+ * do not conflict: the ports have priority. The later claim gets the fault, with the earlier one's path, and is not
+ * added.
  */
 export class Claims {
-  /** Claims by IP and protocol, sorted by port. They do not overlap, so a new claim is compared with its neighbour only. */
+  /**
+   * Claims by IP and protocol, sorted by port. They do not overlap, so a new claim is compared with its neighbour only.
+   */
   private readonly ports = new Map<string, Claim[]>();
   private readonly wholes = new Map<string, string>();
 

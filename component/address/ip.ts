@@ -17,7 +17,10 @@ export function parseIp(text: string): Ip | undefined {
   return value === undefined ? undefined : { family: "ipv4", value: BigInt(value) };
 }
 
-/** The canonical text of an address, as the kernel prints it: `FD00:0::1` becomes `fd00::1`. Other texts stay as they are. */
+/**
+ * The canonical text of an address, as the kernel prints it: `FD00:0::1` becomes `fd00::1`. Other texts stay as they
+ * are.
+ */
 export function canonicalIp(text: string): string {
   const ip = parseIp(text);
   // parseIpv4 accepts only one spelling of an IPv4 address.

@@ -1,6 +1,6 @@
 /**
- * The candidate with the fewest typing errors against the name; undefined where even that has errors in more than a third
- * of the name's letters (one error is always allowed).
+ * The candidate with the fewest typing errors against the name; undefined where even that has errors in more than a
+ * third of the name's letters (one error is always allowed).
  */
 export function nearest(name: string, candidates: string[]): string | undefined {
   const rated = candidates.map((candidate) => ({ candidate, errors: distance(name, candidate) }));

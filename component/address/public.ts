@@ -2,8 +2,8 @@ import { type Cidr, cidrContains, parseCidr } from "./cidr";
 import type { Ip } from "./ip";
 
 /**
- * The IPv4 unicast addresses that are not globally reachable, and the exceptions of `globalIpv6`, the IPv6 block that is.
- * Sources: the IANA registries of special-purpose addresses (RFC 6890 and its updates), RFC 4291 §2.4 and RFC 9637
+ * The IPv4 unicast addresses that are not globally reachable, and the exceptions of `globalIpv6`, the IPv6 block that
+ * is. Sources: the IANA registries of special-purpose addresses (RFC 6890 and its updates), RFC 4291 §2.4 and RFC 9637
  * (3fff::/20).
  */
 export const notPublic = [

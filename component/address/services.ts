@@ -2,9 +2,9 @@ import { type Cidr, cidrContains, parseCidr } from "./cidr";
 import { type Ip, parseIp } from "./ip";
 
 /**
- * The ranges that installers give to Services by default. Sources: kube-apiserver's default and kubeadm's `serviceSubnet`,
- * the EKS, AKS and GKE guides, `--service-cidr` of k3s and RKE2, OpenShift's `serviceNetwork`, kubespray's
- * `kube_service_addresses`, MicroK8s' kube-apiserver arguments, kind's `serviceSubnet` of IPv6.
+ * The ranges that installers give to Services by default. Sources: kube-apiserver's default and kubeadm's
+ * `serviceSubnet`, the EKS, AKS and GKE guides, `--service-cidr` of k3s and RKE2, OpenShift's `serviceNetwork`,
+ * kubespray's `kube_service_addresses`, MicroK8s' kube-apiserver arguments, kind's `serviceSubnet` of IPv6.
  */
 const usual: { range: string; of: string }[] = [
   { range: "10.96.0.0/12", of: "kubeadm and kind" },
@@ -35,10 +35,11 @@ export function usualServices(ip: Ip): string | undefined {
 const largest = 20;
 
 /**
- * The largest range that Services can have in a cluster whose API server has this Service IP. That IP is the first after
- * the range's own address (KEP-1880, `kubernetes.default`), so the range begins one address before it and is at most as
- * large as the trailing zero bits of that beginning allow. The real range may be smaller: only the API server knows it.
- * Undefined where the text is no IP, as when the cluster's administrator set KUBERNETES_SERVICE_HOST to a name.
+ * The largest range that Services can have in a cluster whose API server has this Service IP. That IP is the first
+ * after the range's own address (KEP-1880, `kubernetes.default`), so the range begins one address before it and is at
+ * most as large as the trailing zero bits of that beginning allow. The real range may be smaller: only the API server
+ * knows it. Undefined where the text is no IP, as when the cluster's administrator set KUBERNETES_SERVICE_HOST to a
+ * name.
  */
 export function servicesAround(serviceHost: string): Cidr | undefined {
   const ip = parseIp(serviceHost);
