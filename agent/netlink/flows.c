@@ -9,8 +9,8 @@
  *     9 count             {"id":9,"ok":true,"entries":4711}
  *
  * The first pass deletes the flows that reach a new pod only after their entry is deleted: UDP, echo requests and flows
- * that no pod has answered. The kernel filters them, so that they do not wait until 200,000 connections are read (0.6
- * s). Connections can wait: the rules refuse them where their pod is gone.
+ * that no pod has answered. The kernel filters them, so that they do not wait until 200,000 connections are read
+ * (0.6 s). Connections can wait: the rules refuse them where their pod is gone.
  */
 #include "modes.h"
 
