@@ -124,7 +124,7 @@ export interface UpdateStrategy {
    * On how many nodes at once, a number or a share, as text (in TypeScript also a number); with `RollingUpdate` only.
    * Default: `10%`. Example: `1`
    */
-  // Pulumi's schema has no unions and tells other languages of the text alone; it reads it from the Input.
+  // Pulumi's schema has no unions: it takes the type `string` from the Input, and other languages see only that.
   maxUnavailable?: pulumi.Input<string> | number;
 }
 

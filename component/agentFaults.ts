@@ -21,10 +21,10 @@ export interface KnownAgent {
   updateStrategy?: { type?: string; maxUnavailable?: string | number };
 }
 
-/** Where the agent is installed when nothing is said. */
+/** The agent's namespace when the arguments name none. */
 export const DEFAULT_NAMESPACE = "kube-system";
 
-/** Those that every cluster has. */
+/** Namespaces that every cluster has. */
 const systemNamespaces = ["default", "kube-node-lease", "kube-public", DEFAULT_NAMESPACE];
 
 const operators = { Exists: "Exists", Equal: "Equal" };
@@ -34,7 +34,7 @@ const effects = {
   NoExecute: "NoExecute",
 };
 
-/** What is wrong with the agent's arguments, each by itself. */
+/** The faults of the agent's arguments. */
 export function agentFaults(agent: KnownAgent = {}): Fault[] {
   const check = checkOf("agent");
   return [
@@ -122,7 +122,7 @@ function updateStrategyFaults({ updateStrategy = {} }: KnownAgent): Fault[] {
   ];
 }
 
-/** Finds a fault in a field of the argument at `path`; there is none in one that is not known. */
+/** Returns a check of one field of the argument at `path`; a value that is not known has no fault. */
 function checkOf(path: string) {
   return <T>(
     field: string,

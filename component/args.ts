@@ -2,8 +2,8 @@ import type * as pulumi from "@pulumi/pulumi";
 import { WhenNoTarget } from "./address/address";
 import { Protocol } from "./address/ports";
 
-// Interfaces of scalars, lists, maps and `as const` enums only: Pulumi's schema has neither unions nor aliases of
-// objects, and the component is to be used from every Pulumi language.
+// The types are interfaces of scalars, lists, maps and `as const` enums only: Pulumi's schema has neither unions nor
+// aliases of objects, and every Pulumi language must be able to use the component.
 
 export { Protocol, WhenNoTarget };
 

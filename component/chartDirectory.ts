@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-/** The chart stands beside the sources, also when it is the compiled component, in dist/component, that looks for it. */
+/** The chart's directory: beside this file, or, for the compiled component in dist/component, beside its sources. */
 export function chartDirectory(): string {
   const places = [join(__dirname, "chart"), join(__dirname, "..", "..", "component", "chart")];
   const found = places.find((place) => existsSync(join(place, "Chart.yaml")));

@@ -13,12 +13,12 @@ export type Client = (typeof Client)[keyof typeof Client];
 /** The variables of a container's environment, by name. */
 type Variables = Record<string, string>;
 
-/** A port that a client looks for: one of these names, the first that there is, else this number. */
+/** A port that a client looks for: the first of `names` that the address has, else the number `port`. */
 interface Wish {
   names: string[];
   port: number;
   protocol: "TCP" | "UDP";
-  /** What leads a client there. */
+  /** The environment variables that send a client to that port. */
   variables(found: { ip: string; port: number; at: string }): Variables;
 }
 
@@ -47,7 +47,7 @@ const zipkin: Wish = {
   variables: ({ at }) => ({
     OTEL_EXPORTER_ZIPKIN_ENDPOINT: `http://${at}/api/v2/spans`,
     MANAGEMENT_ZIPKIN_TRACING_ENDPOINT: `http://${at}/api/v2/spans`,
-    // Its name since Spring Boot 4 (spring-boot#47958).
+    // Spring Boot 4 renamed the variable (spring-boot#47958).
     MANAGEMENT_TRACING_EXPORT_ZIPKIN_ENDPOINT: `http://${at}/api/v2/spans`,
   }),
 };
@@ -71,8 +71,8 @@ const wishes: Record<Client, Wish[]> = {
 };
 
 /**
- * What a container's environment has to say, by client. A client that no address has a port for is left out; of several
- * addresses the first that has one serves.
+ * A container's environment variables, by client. A client is absent when no address has a port for it; when several
+ * addresses have one, the first of them is used.
  */
 export function environmentsOf(addresses: Dialed[]): Record<string, Variables> {
   return Object.fromEntries(
@@ -84,7 +84,7 @@ export function environmentsOf(addresses: Dialed[]): Record<string, Variables> {
   );
 }
 
-/** Which ports make an address one for the client, for a person. */
+/** The ports that a client can use, as text for messages. */
 export function portsFor(client: Client): string[] {
   return wishes[client].map(
     ({ names, port, protocol }) => `${port}/${protocol} (or any named ${names.join(" or ")})`,
@@ -101,12 +101,13 @@ function variablesFor(client: Client, address: Dialed): Variables {
   return found.reduceRight((all, each) => ({ ...all, ...each }), {});
 }
 
-/** A whole IP has every port, that which the client usually takes among them. */
+/** The port of the address that the client uses. A whole IP has every port, so it is the client's usual one. */
 function portFor(wish: Wish, { ports }: Dialed): number | undefined {
   const { names, port, protocol } = wish;
   if (!Array.isArray(ports) || ports.length === 0) return port;
   const fitting = ports.filter((each) => (each.protocol ?? "TCP") === protocol);
-  // `otlp` at 4318 speaks HTTP, and `apm` at 8200 is Elastic's: the number says more than the name.
+  // A port `otlp` with the number 4318 speaks HTTP, and a port `apm` with 8200 is Elastic's: a number that is usual for
+  // another client or protocol outweighs the name.
   const own = fitting.filter((each) => !isUsualForAnother(wish, each.port));
   const [named] = names.flatMap((name) => own.filter((each) => each.name === name));
   const numbered = fitting.some((each) => each.port <= port && port <= (each.endPort ?? each.port));

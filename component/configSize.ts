@@ -5,9 +5,9 @@ import type { Fault } from "./address/fault";
 const CONFIG = "magic-ip-address/config";
 
 /**
- * Bytes that the annotations of an agent's pod may have. The API server counts all keys and values and takes 262,144
- * (TotalAnnotationSizeLimitB of apimachinery); 4,096 of them stay free for annotations that are added later, by `kubectl
- * rollout restart` and by admission. The chart has the same limit.
+ * The most bytes that the annotations of an agent's pod may have. The API server allows 262,144 for all keys and values
+ * (TotalAnnotationSizeLimitB of apimachinery); 4,096 of them stay free for annotations that `kubectl rollout restart`
+ * and admission add later. The chart has the same limit.
  */
 export const ANNOTATION_LIMIT = 258_048;
 
@@ -17,8 +17,9 @@ interface Arguments {
 }
 
 /**
- * What of the arguments does not fit into the annotations of the agent's pods. The addresses are counted as the chart writes
- * them; it adds 200 bytes or more of the installation's own, and what `values` say, and refuses what is too big then.
+ * The faults of arguments that do not fit into the annotations of the agent's pods. The addresses are counted as the
+ * chart writes them. The chart adds 200 bytes or more of the installation's own fields and what `values` set, and
+ * refuses a sum that is too large.
  */
 export function sizeFaults({ addresses = [], agent }: Arguments): Fault[] {
   const { podAnnotations: others = {} } = (agent ?? {}) as { podAnnotations?: Record<string, unknown> };
@@ -42,7 +43,7 @@ function tooBigFaults(addresses: unknown[], podAnnotations: Record<string, unkno
   return [{ path: addresses.length === 1 ? "addresses[0].ports" : "addresses", reason }];
 }
 
-/** The chart leaves out what is off, and has one field for a target port's number and name. */
+/** The address as the chart writes it: without what is off, and with one field for a target port's number or name. */
 function addressAsWritten(address: unknown): unknown {
   if (!isRecord(address)) return undefined;
   const { ports, ...others } = address;
@@ -55,7 +56,7 @@ function portAsWritten(port: unknown): unknown {
   return given({ ...others, targetPort: targetPortName ?? targetPort });
 }
 
-/** Falsy values are the defaults. */
+/** The fields without falsy values, which are the defaults. */
 function given(fields: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => Boolean(value)));
 }

@@ -7,26 +7,26 @@ import { noSecrets, type Secrets, withoutTexts } from "./secrets";
 import type { Fault } from "./address/fault";
 import { parseIp } from "./address/ip";
 
-/** An installation as the others of its program meet it. */
+/** An installation as it is compared with the others of the same program. */
 export interface Installed extends Subject {
-  /** Tells clusters apart, as far as that is known. */
+  /** A key of the installation's cluster (see `clusterOf`). */
   cluster: string;
   known: Known;
-  /** What no message may show of it, nor of another that conflicts with it. */
+  /** Values that no message may show, neither this installation's nor that of one that conflicts with it. */
   secrets?: Secrets;
 }
 
-/** What programs of this process have installed, by run: the Automation API runs several of them. */
+/** The installations of each run: with the Automation API one process runs several programs. */
 const runs = new WeakMap<object, Map<string, Installed>>();
-/** A run's own key where Pulumi's plugin host makes its components, one by one. */
+/** The keys of `runs`, by monitor and dry run, where Pulumi's plugin host constructs components one by one. */
 const hosted = new Map<string, object>();
-/** By provider, the name of its cluster in this process. */
+/** The name that this process gives to each provider's cluster. */
 const clusters = new WeakMap<object, string>();
 let count = 0;
 
 /**
- * What identifies the run of the program that now is under way; undefined in unit tests with mocks, where one "run" may hold
- * the components of many tests.
+ * An object that identifies the program's current run; undefined in unit tests with mocks, where one "run" may hold the
+ * components of many tests.
  */
 export function currentRun(): object | undefined {
   const monitor = pulumi.runtime.getMonitor() as { getChannel?(): { getTarget(): string } } | undefined;
@@ -40,14 +40,14 @@ export function currentRun(): object | undefined {
 }
 
 /**
- * Tells the component's cluster from others, as far as can be: two providers may be those of two clusters, the default
- * provider is that of one. The plugin host makes an object of its own for each mention of a provider; it has to be asked
- * for its URN, which is late.
+ * A key of the component's cluster. Two providers may belong to two clusters, so each has its own key; components with
+ * the default provider share one. The plugin host makes a new object for each mention of a provider, so there the key
+ * is the provider's URN, which is known only later.
  */
 export function clusterOf(component: pulumi.ComponentResource): string | Promise<string> {
   const provider = component.getProvider("kubernetes:core/v1:Namespace");
   if (provider === undefined) return "default";
-  // No Output: it would make the chart depend on the provider for one more reason.
+  // A promise, not an Output: an Output would add one more dependency of the chart on the provider.
   if (pulumi.runtime.getStackResource() === undefined)
     return new Promise((resolve) => provider.urn.apply(resolve));
   const cluster = clusters.get(provider) ?? `provider ${++count}`;
@@ -56,8 +56,8 @@ export function clusterOf(component: pulumi.ComponentResource): string | Promise
 }
 
 /**
- * What the installation claims that another one of the same run and cluster has claimed. One that is asked about again
- * replaces what it was before; two of one name are Pulumi's own error.
+ * The faults of what another installation of the same run and cluster has claimed before. A second call for an
+ * installation replaces its earlier entry; Pulumi itself refuses two components of one name.
  */
 export function conflicts(run: object | undefined, installed: Installed): Fault[] {
   if (run === undefined) return [];
@@ -74,12 +74,12 @@ export function conflicts(run: object | undefined, installed: Installed): Fault[
         : []),
     ].map((fault) => withoutTexts(fault, other.secrets ?? noSecrets)),
   );
-  // One of the two is told; the other is in its right.
+  // Only the later of two gets the fault: an installation with faults is not recorded, so it blocks no other.
   if (faults.length === 0) all.set(`${titleOf(installed)} ${installed.cluster}`, installed);
   return faults;
 }
 
-/** Whether the run has an installation of this name in this namespace, of whatever cluster, so far. */
+/** Whether the run has so far an installation of this name in this namespace, in any cluster. */
 export function isInRun(run: object, namespace: string, name: string): boolean {
   const all = [...(runs.get(run)?.values() ?? [])];
   return all.some((other) => other.name === name && namespaceOf(other.known) === namespace);
@@ -87,7 +87,7 @@ export function isInRun(run: object, namespace: string, name: string): boolean {
 
 let isTold = false;
 
-/** Says once in a process that nothing is compared, where there is no engine whose run tells what belongs together. */
+/** Logs, once per process, that nothing is compared when there is no engine and so no run. */
 export function tellBlindness(run: object | undefined): void {
   if (run !== undefined || isTold) return;
   isTold = true;
@@ -108,7 +108,7 @@ function nameConflicts({ name, known }: Installed, other: Installed): Fault[] {
   ];
 }
 
-/** All agents of a node share its loopback. */
+/** The agents of a node share its loopback, so their ports must differ. */
 function agentPortConflicts({ known }: Installed, other: Installed): Fault[] {
   const theirs = agentPorts(other.known.agent);
   return agentPorts(known.agent).flatMap(({ field, port }) => {
@@ -127,7 +127,7 @@ function agentPorts({ healthPort, metricsPort }: KnownAgent = {}): { field: stri
   return all.flatMap(({ field, port }) => (port === undefined ? [] : [{ field, port }]));
 }
 
-/** What is not known has no IP, and takes nothing. */
+/** An address whose IP is not known claims nothing. */
 function claimConflicts({ known }: Installed, other: Installed): Fault[] {
   const claims = new Claims();
   const claim = (installation: Known, at: (path: string) => string, before = 0) =>
@@ -137,16 +137,19 @@ function claimConflicts({ known }: Installed, other: Installed): Fault[] {
       return claims.faultsOf(address, at(`addresses[${index}]`));
     });
   claim(other.known, (path) => `${titleOf(other)}, ${path}`);
-  // Counted on from the other's addresses: the stand-ins of the two differ.
+  // The index continues after the other's addresses, so that the stand-ins of the two differ.
   return claim(known, (path) => path, other.known.addresses?.length).flatMap(({ path, reason }) => {
     const [before, after] = reason.split(`${titleOf(other)}, `);
-    // What an installation takes twice is a fault of its own.
+    // Two equal claims of one installation are a fault of that installation alone.
     if (after === undefined) return [];
     return [{ path, reason: `${before}${titleOf(other)}, ${other.pathOf(after)}` }];
   });
 }
 
-/** Nodes with one value of a label are not those with another; who chooses nodes in other words is left alone. */
+/**
+ * Whether both may run on one node: not when they select different values of one label. An installation that selects
+ * nodes by affinity, or by labels that are not known, is not compared.
+ */
 function mayShareNodes(one: Installed, other: Installed): boolean {
   const [mine, theirs] = [nodesOf(one.known), nodesOf(other.known)];
   if (mine === undefined || theirs === undefined) return false;
@@ -165,7 +168,7 @@ function hasHidden(labels: Record<string, unknown>): boolean {
   return Object.values(labels).includes(undefined);
 }
 
-/** Undefined while it is not known. */
+/** The agent's namespace; undefined while it is not known. */
 export function namespaceOf({ agent = {} }: Known): string | undefined {
   return Object.hasOwn(agent, "namespace") ? agent.namespace : DEFAULT_NAMESPACE;
 }

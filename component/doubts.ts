@@ -6,7 +6,9 @@ import { usualServices } from "./address/services";
 
 const better = "choose a link-local or unique local address, as 169.254.210.210 or fd00:210::210";
 
-/** What is doubtful of an installation's addresses and no fault: whoever runs the cluster may know better. */
+/**
+ * Doubts about an installation's addresses. They are warnings, not faults: the cluster's administrator may know better.
+ */
 export function doubts({ addresses = [] }: Known): Fault[] {
   return addresses.flatMap((address, index) =>
     (["ipAddress", "ipv6Address"] as const).flatMap((field) => {

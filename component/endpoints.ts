@@ -3,7 +3,7 @@ import { applyToKnown } from "./preview";
 import { isRecord } from "./shape";
 import { canonicalIp } from "./address/ip";
 
-/** An address, as far as clients dial it. */
+/** The fields of an address that clients need to dial it. */
 export interface Dialed {
   ipAddress: string;
   ipv6Address?: string;
@@ -17,7 +17,7 @@ export interface DialedPort {
   protocol?: string;
 }
 
-/** What clients dial of the addresses: known although other arguments are not. */
+/** The dialed fields of the addresses; they are known even while other arguments are not. */
 export function dialedOf(addresses: pulumi.Input<unknown>): pulumi.Output<Dialed[]> {
   return applyToKnown<Dialed[]>(pulumi.output(addresses), (all) =>
     Array.isArray(all) ? all.map(dialed) : pulumi.isUnknown(all) ? all : [],
@@ -30,16 +30,16 @@ function dialed(address: unknown): unknown {
   return { ipAddress, ipv6Address, ports };
 }
 
-// Arguments of another shape are refused where the chart is installed; here they must only not fail a second time.
+// Arguments of a wrong shape are refused where the chart is installed; the functions here must only not throw for them.
 
-/** The first port of an address, as `ip:port`; the IP alone where that is whole. */
+/** The first port of an address, as `ip:port`; the IP alone for a whole IP. */
 export function endpointOf({ ipAddress, ports }: Dialed): string {
   return endpoint(ipAddress, listed(ports)[0]?.port);
 }
 
 /**
- * Every port as `ip:port`, found under that very text and, where the name belongs to one port only, under the name. By name
- * there is but the first IP of an address: it cannot say which family the client wants.
+ * Every port as `ip:port`, under that text as key and, where only one port has its name, also under the name. A name
+ * gives only the first IP of an address, because it cannot say which family the client wants.
  */
 export function endpointsOf(addresses: Dialed[]): Record<string, string> {
   const ports = listed(addresses).flatMap(portsOf);
@@ -70,7 +70,7 @@ function portsOf({ ipAddress, ipv6Address, ports }: Dialed): Reachable[] {
     : all.map(({ name, port }) => ({ name, ...at(port) }));
 }
 
-/** RFC 3986 §3.2.2: before a port an IPv6 address stands in brackets. */
+/** The text `ip:port`, with an IPv6 address in brackets (RFC 3986 §3.2.2). */
 export function endpoint(ipAddress: string, port: number | undefined): string {
   const ip = canonicalIp(String(ipAddress));
   if (port === undefined) return ip;

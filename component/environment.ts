@@ -7,13 +7,13 @@ export interface EnvironmentVariable {
   value: string;
 }
 
-/** A component with the outputs that it takes to tell a client where to send. */
+/** The outputs of a component that a client's variables are made of. */
 interface Installed {
   daemonSetName: pulumi.Output<string>;
   environments: pulumi.Output<{ [client: string]: { [variable: string]: string } }>;
 }
 
-/** The client's variables as a container's `env` takes them; an error where it has none. */
+/** The client's variables, as a list for a container's `env`; an error where there are none. */
 export function environmentFor(
   { daemonSetName, environments }: Installed,
   client: Client,
@@ -25,7 +25,7 @@ export function environmentFor(
   return pulumi.all([daemonSetName, environments]).apply(([name, all]) => variablesFor(client, name, all));
 }
 
-/** @throws {RunError} that names the ports which would do, when there are none for the client */
+/** @throws {RunError} when no port is one of the client's; its message names the ports to add */
 export function variablesFor(
   client: Client,
   name: string,

@@ -30,7 +30,7 @@ interface KnownPort {
 
 /**
  * Every fault of an installation's arguments, with the path of the argument. Arguments that are not known yet (Outputs,
- * promises) are passed over: they are checked when they are.
+ * promises) are skipped now and checked when they are known.
  */
 export function argumentFaults({ name, alone, pathOf }: Subject, args: unknown): Fault[] {
   const { plain, faults, unchecked } = examine(args, alone ? oneAddressShape : installationShape);
@@ -47,12 +47,12 @@ export function argumentFaults({ name, alone, pathOf }: Subject, args: unknown):
   return all.map(({ path, reason }) => ({ path, reason: pathOf(reason) }));
 }
 
-/** What is known of an installation's arguments. */
+/** The known part of an installation's arguments. */
 export function knownOf(args: unknown): Known {
   return examine(args, installationShape).plain ?? {};
 }
 
-/** The name becomes that of the release (Helm: at most 53 characters), the DaemonSet, and a label's value. */
+/** The name is used for the release (Helm: at most 53 characters), for the DaemonSet, and as a label's value. */
 function nameFaults(name: string | undefined): Fault[] {
   if (typeof name !== "string") {
     const fault = name === undefined ? "is missing" : `${shown(name)} is not a string`;
@@ -67,7 +67,10 @@ function nameFaults(name: string | undefined): Fault[] {
   ];
 }
 
-/** Where a port has a targetPortName, that is what a fault of its target port is about. */
+/**
+ * The faults of the shared rules. Where a port has a targetPortName, a fault of `targetPort` gets that name as its
+ * path.
+ */
 function specFaults(addresses: NonNullable<Known["addresses"]>, agent: KnownAgent = {}): Fault[] {
   const allowedCidrs = (agent.allowedCidrs ?? []).map((cidr) => cidr ?? "unknown");
   return addressFaults(addresses.map(toSpec), allowedCidrs).map((fault) => {
@@ -78,12 +81,12 @@ function specFaults(addresses: NonNullable<Known["addresses"]>, agent: KnownAgen
   });
 }
 
-/** As the shared rules have it, which know one target port, a number or a name; what is not known has a stand-in. */
+/** The address for the shared rules, which have one target port, a number or a name; unknown values get stand-ins. */
 export function toSpec(address: KnownAddress | undefined, index: number): AddressSpec {
   if (address?.ports === undefined) return standIn(address, index);
   const ports = address.ports.map((port, position) => {
     if (port === undefined) return undefined;
-    // A protocol that is there and not known takes no port of another's; one that is left out is TCP.
+    // An unknown protocol gets a unique value, so that it conflicts with no other port; an absent one is TCP.
     const isHidden = Object.hasOwn(port, "protocol") && port.protocol === undefined;
     const protocol = isHidden ? `unknown ${index} ${position}` : port.protocol;
     return { ...port, targetPort: port.targetPortName ?? port.targetPort, protocol };

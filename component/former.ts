@@ -6,13 +6,13 @@ import { canonicalIp } from "./address/ip";
 export interface FormerAgents {
   namespace: string;
   name: string;
-  /** Whether all its agents were ready when Pulumi last looked. */
+  /** Whether all its agents were ready when Pulumi last read its status. */
   ready: boolean;
   /** The magic IPs of its component. */
   ips: string[];
 }
 
-/** What a component asks of the state: who it is, what it claims, and who else there is in this run. */
+/** A component that is compared with the state: its name, its IPs, and which installations this run has. */
 export interface Newcomer {
   namespace: string;
   name: string;
@@ -25,8 +25,9 @@ export interface Newcomer {
 const states = new WeakMap<object, Promise<FormerAgents[]>>();
 
 /**
- * What our components have in the stack's state before this update. Pulumi creates everything before it deletes anything, so
- * all of it is there while new agents start. An engine that cannot tell has none, and says so in a debug line.
+ * The DaemonSets of our components in the stack's state before this update. Pulumi creates every resource before it
+ * deletes any, so all of them exist while new agents start. When the state cannot be read the list is empty, and a
+ * debug line says so.
  */
 export async function formerAgents(run: object): Promise<FormerAgents[]> {
   const known = states.get(run) ?? readState();
@@ -35,9 +36,9 @@ export async function formerAgents(run: object): Promise<FormerAgents[]> {
 }
 
 /**
- * The installation that keeps the newcomer's agents from being ready: one of the state that is in the program no more, and has
- * its IPs until its DaemonSet is deleted, after the newcomer's is ready. So is a component before it got another name, or
- * another `agent.namespace`.
+ * The installation that keeps the newcomer's agents from being ready: it is in the state, but no longer in the program,
+ * and holds one of the newcomer's IPs until its DaemonSet is deleted, which is after the newcomer's is ready. Such an
+ * installation remains when a component gets another name or another `agent.namespace`.
  */
 export function holderOf(newcomer: Newcomer, former: FormerAgents[]): FormerAgents | undefined {
   const isOwn = ({ namespace, name }: FormerAgents) =>
@@ -49,10 +50,12 @@ export function holderOf(newcomer: Newcomer, former: FormerAgents[]): FormerAgen
   );
 }
 
-/** What the engine says of each resource, by URN. */
+/** The engine's answer for each resource, by URN. */
 type Resources = Record<string, { outputs?: Record<string, unknown> }>;
 
-/** The engine's own function behind StackReference, for resources (pulumi, pkg/resource/deploy/builtins.go). */
+/**
+ * An engine function like that of StackReference, for a stack's resources (pulumi, pkg/resource/deploy/builtins.go).
+ */
 const token = "pulumi:pulumi:readStackResourceOutputs";
 
 async function readState(): Promise<FormerAgents[]> {

@@ -1,4 +1,4 @@
-/** An image reference in its parts, as the chart's values have them. */
+/** The parts of an image reference, as fields of the chart's values. */
 export interface Image {
   repository: string;
   tag?: string;

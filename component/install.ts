@@ -27,7 +27,7 @@ export interface InstallationArgs {
 }
 
 /**
- * Installs the chart as a part of the component, once what only then is known is found right; returns the namespace.
+ * Installs the chart as a child of the component, once all arguments are known and checked; returns the namespace.
  * Release and DaemonSet have the component's name, so that no later change of code renames the installation.
  */
 export function installChart(
@@ -55,25 +55,25 @@ export function installChart(
   return agentNamespace;
 }
 
-/** Pulumi itself gives a component's timeouts to none of its resources (pulumi/pulumi#9822). */
+/** Options that pass the component's timeouts to its resources, which Pulumi does not do (pulumi/pulumi#9822). */
 function timed(customTimeouts: pulumi.CustomTimeouts | undefined): pulumi.ComponentResourceOptions {
   if (customTimeouts === undefined) return {};
   const transform: pulumi.ResourceTransform = ({ custom, props, opts }) => {
     if (!custom) return undefined;
-    // What a resource has none of comes as an empty text.
+    // A timeout that the resource does not set arrives as an empty string.
     const own = Object.entries(opts.customTimeouts ?? {}).filter(([, timeout]) => timeout);
     return { props, opts: { ...opts, customTimeouts: { ...customTimeouts, ...Object.fromEntries(own) } } };
   };
   return { transforms: [transform] };
 }
 
-/** The arguments when they are known and right, and whether another installation keeps its agents from being ready. */
+/** The arguments once they are known and right, and whether another installation keeps the agents from being ready. */
 interface Checked {
   installation: pulumi.Output<Installation>;
   isHeld: pulumi.Output<boolean>;
 }
 
-/** At a preview arguments that are not known have stand-ins. */
+/** Checks the arguments. At a preview, arguments that are not known get stand-ins. */
 function checked(component: pulumi.ComponentResource, subject: Subject, args: InstallationArgs): Checked {
   const [run, cluster] = [currentRun(), clusterOf(component)];
   tellBlindness(run);
@@ -84,7 +84,7 @@ function checked(component: pulumi.ComponentResource, subject: Subject, args: In
     refuse(subject, conflicts(run, { ...subject, cluster: where, known, secrets }).map(veil));
     return known;
   };
-  // At once, where it can be: an error of the constructor leads to the line of the program.
+  // Checked at once where the cluster is known: an error that the constructor throws leads to the program's line.
   if (typeof cluster === "string") check(args, cluster);
   const judged = applyToKnown<{ installation: Installation; isHeld: boolean }>(
     pulumi.output(args),
@@ -114,7 +114,9 @@ async function tellDoubts(
   }
 }
 
-/** Tells of it, too: the update then does not wait for the agents. */
+/**
+ * Whether a former installation holds one of the IPs; it then also warns that the update does not wait for the agents.
+ */
 async function isHeldByFormer(
   component: pulumi.ComponentResource,
   subject: Subject,
@@ -157,7 +159,7 @@ async function previewed(
   return preview.installation;
 }
 
-/** The value, at a preview with something in its place while it is not known. */
+/** The value; at a preview, the stand-in while the value is not known. */
 function shown<T>(output: pulumi.Output<T>, standIn: T): pulumi.Output<T> {
   return applyToKnown<T>(output, (value) =>
     pulumi.isUnknown(value) && pulumi.runtime.isDryRun() ? standIn : value,

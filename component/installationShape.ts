@@ -87,14 +87,16 @@ const agentShape: Shape = {
   },
 };
 
-/** What stands beside the addresses. */
+/** The arguments beside the addresses. */
 const others: Record<string, Shape> = {
   agent: agentShape,
   skipAwait: flag,
   values: { is: "map", example: "{ affinity: {} }" },
 };
 
-/** What the arguments of an installation are made of; what TypeScript knows from args.ts and agent.ts, for everybody else. */
+/**
+ * The shape of an installation's arguments: the types of args.ts and agent.ts, for programs without TypeScript's check.
+ */
 export const installationShape = shapeOf(addressShape);
 
 /** The same for a component of one address, whose fields the user writes beside the others. */

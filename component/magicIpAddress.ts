@@ -85,7 +85,7 @@ export class MagicIpAddress extends pulumi.ComponentResource {
   }
 }
 
-/** The arguments are those of the only address. */
+/** Removes `addresses[0].` from paths: the component's arguments are those of its only address. */
 function ofOneAddress(text: string): string {
   return text.replaceAll("addresses[0].", "");
 }

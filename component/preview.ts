@@ -6,18 +6,18 @@ import { examine, isRecord } from "./shape";
 import { withStandIns } from "./standIns";
 import type { Installation } from "./values";
 
-// A helm.v4.Chart of which one input is unknown has no objects at all: the preview of a first installation would be empty,
-// and that of a later one would announce that everything is deleted. So the preview gets something in each unknown place.
+// A helm.v4.Chart with one unknown input has no objects at all: the preview of a first installation would be empty, and
+// that of a later one would announce that everything is deleted. So unknown values get a stand-in at a preview.
 
-/** What is shown at a preview, and the paths of the arguments that it shows something else for. */
+/** The installation that a preview shows, and the paths of the arguments that it replaces or leaves out. */
 export interface Preview {
   installation: Installation;
   unknown: string[];
 }
 
 /**
- * As `output.apply`, but called with what is known; for the rest `pulumi.isUnknown` holds. What it makes is known, unless it
- * holds unknowns itself.
+ * Like `output.apply`, but also called while parts of the value are unknown; `pulumi.isUnknown` is true for those. The
+ * result is known unless it contains unknowns itself.
  */
 export function applyToKnown<T>(
   output: pulumi.Output<unknown>,
@@ -30,7 +30,7 @@ export function applyToKnown<T>(
   return apply.call(output, use, true);
 }
 
-/** The installation without unknowns: what must be there gets a stand-in, what may be left out is. */
+/** The installation without unknowns: values that the chart needs get a stand-in, others are left out. */
 export function previewOf(args: unknown): Preview {
   const { plain, unchecked } = examine(args, installationShape);
   const known = plain as Known;
@@ -52,13 +52,16 @@ export function previewOf(args: unknown): Preview {
   };
 }
 
-/** Whether allowedCidrs are given and an IP or a block is not known: the chart cannot hold the ones against the others then. */
+/** Whether allowedCidrs are given and an IP or a block is not known: the chart then cannot check the IPs. */
 function isAllowanceOpen({ addresses = [undefined], agent }: Known): boolean {
   const blocks = agent?.allowedCidrs ?? [];
   return blocks.length > 0 && (blocks.includes(undefined) || addresses.some((each) => !each?.ipAddress));
 }
 
-/** The chart refuses a PodMonitor without a metricsPort, and one port for both of the agent's listeners. */
+/**
+ * The agent with stand-ins for unknown ports: the chart refuses a PodMonitor without a metricsPort, and one port for
+ * both of the agent's listeners.
+ */
 function previewedAgent({ values, ...known }: Known, isOpen: boolean): KnownAgent {
   const { agent } = known;
   const isHidden = (field: keyof KnownAgent) => agent !== undefined && isUndefinedIn(agent, field);
@@ -75,12 +78,12 @@ function previewedAgent({ values, ...known }: Known, isOpen: boolean): KnownAgen
   };
 }
 
-/** Whether it is there and not known: what is left out has no key. */
+/** Whether the field is given but not known: a field that is left out has no key. */
 function isUndefinedIn<T extends object>(value: T, field: keyof T): boolean {
   return Object.hasOwn(value, field) && value[field] === undefined;
 }
 
-/** The port, or the next where that is taken. */
+/** The port, or the next one where it is taken. */
 function otherThan(taken: number | undefined, port: number): number {
   return port === taken ? port + 1 : port;
 }

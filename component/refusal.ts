@@ -8,17 +8,17 @@ export interface Subject {
   /** The name of its class. */
   type: string;
   name: string;
-  /** Whether its arguments are those of the only address. */
+  /** Whether it has one address only, whose fields are its own arguments. */
   alone?: boolean;
-  /** An argument's path, or a text with paths in it, in its own words. */
+  /** Changes an argument's path, or the paths in a text, to the names that the component's user writes. */
   pathOf(path: string): string;
 }
 
 /**
  * Throws when there are faults, with all of them.
  *
- * The message names each fault itself, because a program's own error is printed as it is; only when the component is used
- * from another language does the engine print the list of errors beside it.
+ * The message itself names each fault, because Pulumi prints only the message of a program's own error. The engine
+ * prints the list of errors beside it only when the component is used from another language.
  */
 export function refuse(subject: Subject, faults: Fault[]): void {
   if (faults.length === 0) return;
@@ -27,12 +27,12 @@ export function refuse(subject: Subject, faults: Fault[]): void {
     `${titleOf(subject)} cannot be installed, ${count(faults.length)} wrong:`,
     ...errors.map(({ propertyPath, reason }) => `  ${propertyPath}: ${reason}`),
   ].join("\n");
-  // Pulumi's hosts know a RunError by this mark, and print its message without a stack trace, which would say nothing
-  // to whoever wrote the arguments (pulumi/pulumi, sdk/nodejs/errors.ts and cmd/run/run.ts).
+  // Pulumi's language hosts recognise a RunError by this mark and print its message without a stack trace, which would
+  // not help the user who wrote the arguments (pulumi/pulumi, sdk/nodejs/errors.ts and cmd/run/run.ts).
   throw Object.assign(new InputPropertiesError({ message, errors }), { __pulumiRunError: true });
 }
 
-/** The arguments, none where nothing was written. Throws where they are no object that can be read now. */
+/** The arguments; an empty object where none were given. Throws where they are no object, an Output or a promise. */
 export function argumentsOf<T extends object>(subject: Subject, args: T): T {
   const given: unknown = args ?? {};
   if (isPending(given)) {
@@ -46,7 +46,7 @@ export function argumentsOf<T extends object>(subject: Subject, args: T): T {
   return given as T;
 }
 
-/** What a component is called in messages. */
+/** The component's name in messages. */
 export function titleOf({ type, name }: Subject): string {
   return `${type} "${name}"`;
 }

@@ -5,7 +5,7 @@ import type { Fault } from "./address/fault";
 import { canonicalIp } from "./address/ip";
 import { overlaps } from "./address/path";
 
-/** What of an installation's arguments no message may show. */
+/** The secret arguments of an installation, which no message may show. */
 export interface Secrets {
   paths: string[];
   /** Every text and number at those paths, the longest first. */
@@ -14,12 +14,12 @@ export interface Secrets {
 
 export const noSecrets: Secrets = { paths: [], texts: [] };
 
-/** What stands where a secret would. */
+/** The text that replaces a secret. */
 const veil = "[secret]";
 
 /**
- * Finds the secrets among the arguments, before Pulumi joins them to one Output that can only say that there is one. An Output
- * that holds a secret is one as a whole. `known` are the same arguments with their values.
+ * Finds the secrets among the arguments before Pulumi joins them to one Output, which only says that it contains one.
+ * An Output that contains a secret is secret as a whole. `known` has the same arguments with their values.
  */
 export async function secretsIn(args: unknown, known: unknown): Promise<Secrets> {
   const found = await search(args, known, "");
@@ -30,7 +30,7 @@ export async function secretsIn(args: unknown, known: unknown): Promise<Secrets>
   };
 }
 
-/** The fault as it may be shown: of a secret it names the path and a value that would be right. */
+/** The fault as it may be shown: for a secret argument it has only the path and an example of a right value. */
 export function veiled({ path, reason }: Fault, secrets: Secrets): Fault {
   if (!secrets.paths.some((secret) => overlaps(secret, path))) return withoutTexts({ path, reason }, secrets);
   const example = exampleAt(path);
@@ -67,14 +67,16 @@ function textsIn(value: unknown): string[] {
   return typeof value === "object" && value !== null ? Object.values(value).flatMap(textsIn) : [];
 }
 
-/** A short text is replaced where it stands alone only: as a part of other words it tells nothing. */
+/**
+ * A text of up to 3 characters is replaced only where it is a word of its own: inside other words it reveals nothing.
+ */
 function replaced(reason: string, text: string): string {
   if (text.length > 3) return reason.replaceAll(text, veil);
   const escaped = text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
   return reason.replace(new RegExp(`(?<![\\w.])${escaped}(?![\\w.])`, "g"), veil);
 }
 
-/** The example that the shape of the arguments has for what stands at the path. */
+/** The example value that the shape of the arguments has at the path. */
 function exampleAt(path: string): string | undefined {
   const keys = path.match(/[^.[\]]+/g) ?? [];
   const shape = keys.reduce<Shape | undefined>((outer, key) => {

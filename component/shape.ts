@@ -3,7 +3,7 @@ import type { Fault } from "./address/address";
 import { shown } from "./shown";
 import { nearest } from "./address/nearest";
 
-/** What an argument must be made of. The example goes into messages, so it is one that works. */
+/** The type that an argument must have. Messages show the example, so it must be a right value. */
 export type Shape = Leaf | Text | ListShape | MapShape | FieldsShape;
 
 interface Leaf {
@@ -11,7 +11,7 @@ interface Leaf {
   example: string;
 }
 
-/** Where any text will do there is no example: what was written is shown as text. */
+/** Where any text is right there is no example: the message shows the written value as a text. */
 interface Text {
   is: "string";
   example?: string;
@@ -23,36 +23,36 @@ interface ListShape {
   example: string;
 }
 
-/** Any names; the values are of one shape, or anything at all. */
+/** An object with any keys; its values have the shape `of`, or any where that is absent. */
 interface MapShape {
   is: "map";
   of?: Shape;
   example: string;
 }
 
-/** Fields with names of their own. */
+/** An object with fixed field names. */
 export interface FieldsShape {
   is: "object";
   fields: Record<string, Shape>;
   required?: string[];
-  /** What the user writes beside these fields, although it is no part of the object here. */
+  /** Fields that the user writes beside these, although the object here does not contain them. */
   beside?: Record<string, Shape>;
   example: string;
 }
 
-/** What can be said of arguments before all of them are known. */
+/** The result of checking arguments while some of them are not known. */
 export interface Examination {
-  /** The arguments without what is unknown or of the wrong shape, where undefined stands instead. */
+  /** The arguments, with undefined in place of values that are unknown or of the wrong shape. */
   plain: unknown;
   faults: Fault[];
-  /** The paths at which undefined stands instead. */
+  /** The paths of the values that undefined replaces. */
   unchecked: string[];
 }
 
 /**
- * Compares a value with its shape: TypeScript's compiler is not there to help a JavaScript program, JSON in a stack's
- * configuration, or another Pulumi language. What is not known in it, an Output, a promise or Pulumi's own word for unknown,
- * is left unchecked.
+ * Compares a value with its shape: TypeScript's compiler does not check a JavaScript program, JSON in a stack's
+ * configuration, or another Pulumi language. Unknown parts (an Output, a promise or Pulumi's value for unknown) are
+ * left unchecked.
  */
 export function examine(value: unknown, shape: Shape, path = ""): Examination {
   if (isPending(value)) return { plain: undefined, faults: [], unchecked: [path] };
@@ -73,7 +73,7 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   return Object.prototype.toString.call(value) === "[object Object]";
 }
 
-/** Whether it is an Output or a promise, or Pulumi's own word for unknown. */
+/** Whether the value is an Output, a promise or Pulumi's value for unknown. */
 export function isPending(value: unknown): boolean {
   return Output.isInstance(value) || value instanceof Promise || isUnknown(value);
 }
@@ -138,7 +138,7 @@ function missingFault(shape: Shape, path: string): Fault {
   return { path, reason: `is missing: write ${shape.example ?? "a text"}` };
 }
 
-/** A name with a typing error, or one that belongs into another part of the arguments. */
+/** The fault of an unknown name: one with a typing error, or one that belongs to another part of the arguments. */
 function unknownFault(key: string, { fields, beside = {} }: FieldsShape, path: string): Fault {
   const all = { ...fields, ...beside };
   const names = Object.keys(all);
@@ -148,13 +148,13 @@ function unknownFault(key: string, { fields, beside = {} }: FieldsShape, path: s
   return { path, reason: `is not known: ${hint}what can be set is ${names.join(", ")}` };
 }
 
-/** Where a field has a field of the name. */
+/** The path of the field `key` inside the field `name`; empty where that has no such field. */
 function placesOf(key: string, name: string, shape: Shape): string[] {
   const [inner, path] = shape.is === "list" ? [shape.of, `${name}[0]`] : [shape, name];
   return inner.is === "object" && Object.hasOwn(inner.fields, key) ? [at(path, key)] : [];
 }
 
-/** As Pulumi writes property paths; a key with a dot or a bracket in it is quoted. */
+/** The path of a key, as Pulumi writes property paths; a key with a dot, a bracket or a quote in it is quoted. */
 export function at(path: string, key: string): string {
   if (/[.[\]"]/.test(key)) return `${path}[${JSON.stringify(key)}]`;
   return path === "" ? key : `${path}.${key}`;

@@ -1,10 +1,12 @@
-/** The value as a message shows it: at most 60 characters, of whatever kind it is. */
+/** A value of any type as a message shows it: at most 60 characters. */
 export function shown(value: unknown): string {
   const text = textOf(value);
   return text.length <= 60 ? text : `${text.slice(0, 59)}…`;
 }
 
-/** JSON where JSON can say it. It has no word for Infinity and 1n, and Maps and Dates look like something else in it. */
+/**
+ * JSON where JSON can represent the value. It cannot represent Infinity or 1n, and shows Maps and Dates as other types.
+ */
 function textOf(value: unknown): string {
   const kind = Object.prototype.toString.call(value);
   if (typeof value === "bigint") return `${value}n`;
@@ -13,10 +15,10 @@ function textOf(value: unknown): string {
     return kind;
   try {
     const json = JSON.stringify(value, (_, part: unknown) => (typeof part === "bigint" ? `${part}n` : part));
-    // Of a function or a symbol there is none, whatever the type says.
+    // JSON.stringify returns undefined for a function or a symbol, although its type says string.
     return typeof json === "string" ? json : String(value);
   } catch {
-    // It holds itself, or a part of it refuses, as Pulumi's Outputs do.
+    // The value contains itself, or a part of it throws, as Pulumi's Outputs do.
     return kind;
   }
 }

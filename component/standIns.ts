@@ -3,8 +3,8 @@ import { Claims } from "./address/claims";
 import { canonicalIp } from "./address/ip";
 import { formatIpv4, parseIpv4 } from "./address/ipv4";
 
-// What the preview's chart gets in the place of addresses and ports that are not known. The chart compares them with what is
-// written, so a stand-in takes no IP and no port that is written: else the preview refuses what `pulumi up` would take.
+// Stand-ins for addresses and ports that are not known at a preview. The chart compares them with the known ones, so a
+// stand-in uses no IP and no port that is known: else the preview would refuse what `pulumi up` accepts.
 
 /** Stands for a text that is not known before the update; it is a valid name and label. */
 export const KNOWN_LATER = "known-after-up";
@@ -12,17 +12,17 @@ export const KNOWN_LATER = "known-after-up";
 type KnownPort = NonNullable<KnownAddress["ports"]>[number];
 type WrittenPort = NonNullable<KnownPort> & { port: number };
 
-/** An address that has its IP and its selector; its ports may still lack something. */
+/** An address with its IP and its selector; its ports may still have unknown fields. */
 interface Placed extends Omit<KnownAddress, "ipAddress" | "selector"> {
   ipAddress: string;
   selector: string;
 }
 
-/** The addresses, with something in each place that the chart needs: IPs, selectors, namespaces, ports. */
+/** The addresses, with a stand-in for each unknown value that the chart needs: IPs, selectors, namespaces, ports. */
 export function withStandIns(addresses: NonNullable<Known["addresses"]>): Placed[] {
   const placed = withIps(addresses);
   const claims = new Claims();
-  // What is written comes first, wherever it stands: no stand-in then takes it.
+  // Known ports are claimed first, whatever their position, so that no stand-in takes one of them.
   placed.forEach((address) => {
     const written = (address.ports ?? []).filter(isWritten);
     if (written.length > 0) claims.faultsOf({ ...address, ports: written }, "");
@@ -52,7 +52,7 @@ function canonical(ip: string | undefined): string[] {
   return ip === undefined ? [] : [canonicalIp(ip)];
 }
 
-/** Of 198.18.0.0/15, which RFC 2544 gives to benchmarks: an address of no host. */
+/** A free address of 198.18.0.0/15, which RFC 2544 reserves for benchmarks, so that no host has it. */
 function freeIp(taken: Set<string>): string {
   let value = parseIpv4("198.18.0.0") ?? 0;
   while (taken.has(formatIpv4(value))) value++;
@@ -63,12 +63,14 @@ function isWritten(port: KnownPort): port is WrittenPort {
   return port?.port !== undefined && !hidesProtocol(port);
 }
 
-/** TCP where it is left out; where it is there and not known, any. */
+/** Whether the protocol is given but not known, so that it may be any; an absent one is TCP. */
 function hidesProtocol(port: object): boolean {
   return Object.hasOwn(port, "protocol") && (port as { protocol?: string }).protocol === undefined;
 }
 
-/** The port, with a number and a protocol that are free where they are not known. A range needs both its ends. */
+/**
+ * The port, with a free number and protocol where they are not known. A range without its first port loses its last.
+ */
 function withFreePort(claims: Claims, address: Placed, port: KnownPort = {}): KnownPort {
   if (isWritten(port)) return port;
   const protocols = hidesProtocol(port) ? ["TCP", "UDP", "SCTP"] : [port.protocol];
@@ -80,7 +82,7 @@ function withFreePort(claims: Claims, address: Placed, port: KnownPort = {}): Kn
       if (claims.faultsOf({ ...address, ports: [candidate] }, "").length === 0) return candidate;
     }
   }
-  // All are written already: the chart's refusal is then that of `pulumi up`, too.
+  // Every candidate is taken: the chart refuses the port, as it would at `pulumi up`.
   return { ...port, port: port.port ?? 65535 };
 }
 

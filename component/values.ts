@@ -14,7 +14,7 @@ export interface Installation {
 /** Values of the chart. */
 export type Values = Record<string, unknown>;
 
-/** What the chart is to be told: nothing for arguments that are not given, so that its own defaults hold. */
+/** The chart's values: arguments that are not given are absent, so that the chart's defaults hold. */
 export function chartValues(name: string, { addresses, agent, values }: Installation): Values {
   const own = given({
     fullnameOverride: name,
@@ -46,7 +46,7 @@ function agentValues(agent: pulumi.Unwrap<Agent>): Values {
   });
   return {
     ...others,
-    // That of the release, which is no value of the chart, nor made by it.
+    // The namespace is that of the release: it is no value of the chart, and the chart does not create it.
     namespace: undefined,
     createNamespace: undefined,
     image: Object.keys(imageValues).length === 0 ? undefined : imageValues,
@@ -55,21 +55,23 @@ function agentValues(agent: pulumi.Unwrap<Agent>): Values {
   };
 }
 
-/** Helm merges these with the chart's defaults, of which OnDelete may keep none. */
+/**
+ * Helm merges these with the chart's defaults; null removes the default rollingUpdate, which OnDelete must not have.
+ */
 function updateStrategyValues({ type, maxUnavailable }: pulumi.Unwrap<UpdateStrategy>): Values {
   if (type === UpdateStrategyType.OnDelete) return { type, rollingUpdate: null };
-  // To the API server "1" would be a share that lacks its percent sign.
+  // The API server takes the string "1" for a share without its percent sign, and refuses it.
   const count = /^\d+$/.test(String(maxUnavailable)) ? Number(maxUnavailable) : maxUnavailable;
   return given({ type, rollingUpdate: count === undefined ? undefined : { maxUnavailable: count } });
 }
 
-/** Without undefined and null: to Helm, null would mean to take the chart's default away. */
+/** The values without undefined and null: Helm removes the chart's default where a value is null. */
 function given<T extends object>(values: T): Partial<T> {
   const entries = Object.entries(values).filter(([, value]) => value !== undefined && value !== null);
   return Object.fromEntries(entries) as Partial<T>;
 }
 
-/** As Helm merges values: maps key by key, anything else is replaced. */
+/** Merges values as Helm does: maps key by key, anything else is replaced. */
 function merged(base: Values, over: Values): Values {
   const both = Object.entries(over).map(([key, value]) => {
     const below = Object.hasOwn(base, key) ? base[key] : undefined;

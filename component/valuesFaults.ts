@@ -1,8 +1,8 @@
 import type { Fault } from "./address/fault";
 
 /**
- * The values of the chart that are an argument of the component. The component's outputs and its comparison with other
- * components read the arguments: a value beside them would install something else than they say.
+ * The chart's values that the component has an argument for. The component's outputs and its comparison with other
+ * components read only the arguments: a value beside them would install something that these do not know.
  */
 const argumentsOfValues: Record<string, string> = {
   ...Object.fromEntries(
@@ -24,7 +24,7 @@ const argumentsOfValues: Record<string, string> = {
   addresses: "addresses",
 };
 
-/** The values that say what an argument says, or take it away with null. */
+/** The faults of values that set what an argument sets, or remove it with null. */
 export function valuesFaults(values: Record<string, unknown> = {}, alone = false): Fault[] {
   return Object.entries(values).flatMap(([name, value]) => {
     if (value === undefined) return [];

@@ -10,12 +10,14 @@
 #include <sys/socket.h>
 
 #define TYPE(message) (NFNL_SUBSYS_CTNETLINK << 8 | (message))
-/* The kernel's own numbers of what of a tuple it compares (net/netfilter/nf_internals.h); they are in no header for programs. */
+/*
+ * Kernel-internal flags of the tuple fields to compare (net/netfilter/nf_internals.h); no header for programs has them.
+ */
 #define FILTER_IP_DST (1 << 1)
 #define FILTER_PROTOCOL (1 << 3)
 /* Bytes of a request: the largest is a batch of deletions of less than 200 bytes each. */
 #define REQUEST_BYTES (64 * 1024)
-/* Deletions in one piece. Each that fails is answered, and the answers of all fit into a socket's default buffer. */
+/* Deletions in one batch. The kernel answers each that fails; answers to all fit into a socket's default buffer. */
 #define DELETIONS 128
 
 static const struct nlattr *inner(const struct nlattr *outer, uint16_t type)
@@ -41,7 +43,9 @@ static bool copy_ip(struct ip *ip, uint8_t family, const struct nlattr *v4, cons
 	return family == AF_INET ? copy(ip->bytes, v4, 4) : copy(ip->bytes, v6, 16);
 }
 
-/* Entries of a zone carry it beside the tuples, or in one of them (linux/netfilter/nf_conntrack_zones.h: its direction). */
+/*
+ * An entry has its zone beside the tuples or, for one direction, in one of them (linux/netfilter/nf_conntrack_zones.h).
+ */
 static bool in_zone(const struct nlattr *const *entry)
 {
 	return entry[CTA_ZONE] || inner(entry[CTA_TUPLE_ORIG], CTA_TUPLE_ZONE) ||
@@ -49,9 +53,9 @@ static bool in_zone(const struct nlattr *const *entry)
 }
 
 /*
- * Entries of a zone are another datapath's (Open vSwitch), unless they were translated: a neighbour may put packets into a
- * zone before our rules see them (nft `ct zone set`, iptables `CT --zone`), and no datapath translates what is dialed as a
- * magic IP but the rules of a node.
+ * Entries with a zone belong to another datapath (Open vSwitch), unless they were translated: another program's rules
+ * may put packets into a zone before our rules see them (nft `ct zone set`, iptables `CT --zone`), and only the node's
+ * own rules translate packets to a magic IP.
  */
 static bool is_elsewhere(const struct nlattr *const *entry)
 {
@@ -138,7 +142,7 @@ int list_flows(const struct question *question, bool filtered, message_handler h
 	const struct nfgenmsg header = { .nfgen_family = question->family, .version = NFNETLINK_V0 };
 	struct channel channel;
 	struct request request;
-	/* A channel for each, because a dump that is left in its middle ends with its socket. */
+	/* Each listing has a channel of its own, because closing the socket ends a dump that is not read to its end. */
 	int result = channel_open(&channel, NETLINK_NETFILTER);
 
 	if (result != 0)
@@ -213,7 +217,7 @@ int deletions_add(struct deletions *deletions, const struct nlmsghdr *message)
 	    attribute_length(entry[CTA_TUPLE_ORIG]));
 	/* A new connection from the same port has the same tuple and another id. */
 	put(request, CTA_ID, attribute_data(entry[CTA_ID]), attribute_length(entry[CTA_ID]));
-	/* One of a zone in both directions; of one direction it stands in the tuple. */
+	/* The zone of both directions; a zone of one direction is in the tuple. */
 	if (entry[CTA_ZONE])
 		put(request, CTA_ZONE, attribute_data(entry[CTA_ZONE]), attribute_length(entry[CTA_ZONE]));
 	message_end(request, offset);
@@ -223,7 +227,7 @@ int deletions_add(struct deletions *deletions, const struct nlmsghdr *message)
 	return deletions->waiting == DELETIONS ? deletions_flush(deletions) : 0;
 }
 
-/* Reads answers until the last deletion's has come; what was gone already is no fault. */
+/* Reads answers until that to the last deletion; an entry that was gone already (ENOENT) is no error. */
 static int take_answers(struct deletions *deletions)
 {
 	static char buffer[RECEIVE_BYTES] __attribute__((aligned(8)));
@@ -262,7 +266,7 @@ int deletions_flush(struct deletions *deletions)
 	if (deletions->waiting == 0)
 		return 0;
 	if (result == 0) {
-		/* Of the others only those that fail are answered. */
+		/* Only the last deletion asks for an answer; of the others the kernel answers those that fail. */
 		((struct nlmsghdr *)(request->data + deletions->last))->nlmsg_flags |= NLM_F_ACK;
 		ssize_t sent = sendto(deletions->channel.fd, request->data, request->length, 0,
 				      (struct sockaddr *)&kernel, sizeof(kernel));

@@ -1,11 +1,11 @@
-/* elements TABLE SET MOST: what a set has. */
+/* elements TABLE SET MOST: lists a set's elements; E2BIG when there are more than MOST. */
 #include "nftables.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-/* Elements of a line of the answer: some kilobytes. */
+/* Elements in one line of the answer: some kilobytes. */
 #define LINE_ELEMENTS 100
 
 struct telling {

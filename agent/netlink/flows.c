@@ -1,16 +1,16 @@
 /*
- * flows: ends the connections that lead elsewhere than their binding. Nothing of a listing is kept: each entry of
- * connection tracking is judged as it comes and, where it is stale, ended at once. Commands on standard input:
+ * flows: deletes conntrack entries to pods that are no longer targets of their binding. No listing is kept: each entry
+ * is judged when it is read and, where it is stale, deleted with the next batch. Commands on standard input:
  *
  *     7 pass datagrams    then the lines of judge.h, then `.`: {"id":7,"ok":true,"seen":225001,"ended":{"udp":12,…},
- *                         "milliseconds":31,"stopped":false}; before it {"id":7,"seen":65536} now and then
+ *                         "milliseconds":31,"stopped":false}; before it {"id":7,"seen":65536} each 65,536 entries
  *     8 pass connections  the same
- *     stop                the pass under way ends before its time, with "stopped":true
+ *     stop                ends the running pass early, with "stopped":true
  *     9 count             {"id":9,"ok":true,"entries":4711}
  *
- * What moves only when it is ended comes first, in a pass of its own: UDP, echo requests and what no pod has answered. The
- * kernel filters it, so that it does not wait for 200,000 connections to be read (0.6 s), which the rules refuse anyway
- * where their pod is gone.
+ * The first pass deletes the flows that reach a new pod only after their entry is deleted: UDP, echo requests and flows
+ * that no pod has answered. The kernel filters them, so that they do not wait until 200,000 connections are read
+ * (0.6 s). Connections can wait: the rules refuse them where their pod is gone.
  */
 #include "modes.h"
 
@@ -23,23 +23,23 @@
 #include <sys/socket.h>
 #include <time.h>
 
-/* What a handler returns that no errno is. */
+/* Return values of a handler that are no (negative) errno. */
 #define STOPPED 1
 #define UNFILTERED 2
 #define UNFILTERED_STATUS 3
 /*
- * Magic IPs of a family that are asked for one by one. The kernel walks all of its table for each of them (30 ms beside
- * 225,000 entries), and needs as long as for 8 of them to hand over every entry.
+ * Up to this number, the magic IPs of a family are asked for one by one. The kernel walks its whole table for each of
+ * them (30 ms with 225,000 entries); to send every entry takes it as long as 8 such walks.
  */
 #define FEW_IPS 4
-/* How often a dump is begun again that the kernel could not finish. */
+/* Attempts at a dump that the kernel could not finish. */
 #define ATTEMPTS 3
-/* Entries between two looks at the standard input: about half of a dump's part. */
+/* Entries between two checks of standard input: about half of a dump's part. */
 #define LOOK_EACH 64
-/* Entries between two signs of life. */
+/* Entries between two progress lines. */
 #define TELL_EACH 65536
 
-/* Entries that may be answered between the kernel's look at them and its copy of them. */
+/* Entries that may get their first reply after the kernel has filtered them and before it copies them. */
 #define FEW_ANSWERED 16
 
 struct pass {
@@ -53,7 +53,7 @@ struct pass {
 	unsigned long long udp, tcp, sctp, other;
 };
 
-/* Whether the kernel understands the filters of a dump; known from the first entry that was not asked for. */
+/* Whether the kernel filters dumps; false from the first entry that was not asked for, or the first refusal, on. */
 static bool kernel_filters = true;
 static bool kernel_filters_status = true;
 
@@ -72,7 +72,9 @@ static int take_entry(const struct nlmsghdr *message, void *context)
 		return 0;
 	if (pass->filtered && !is_asked(&pass->question, &flow))
 		return UNFILTERED;
-	/* One that is answered while the kernel puts it into the dump is none that the kernel did not filter. */
+	/*
+	 * A few entries are answered while the kernel dumps them; more of them mean that it does not filter by status.
+	 */
 	if (pass->filtered && pass->question.unanswered && flow.answered && ++pass->answered > FEW_ANSWERED)
 		return UNFILTERED_STATUS;
 	const struct magic_ip *ip = find_ip(&pass->table, &flow.to);
@@ -97,16 +99,16 @@ static int ask(struct pass *pass, const struct question *question)
 	pass->question = *question;
 	for (int attempt = 0; attempt < ATTEMPTS && (result == -EINTR || result == -ENOBUFS); attempt++)
 		result = list_flows(question, pass->filtered, take_entry, pass);
-	/* What was judged is ended also where the rest is not: no rule is written before the answer. */
+	/* Stale entries are deleted even when the dump failed or stopped: no rule is written before the answer. */
 	int flushed = deletions_flush(&pass->deletions);
 
 	return result != 0 ? result : flushed;
 }
 
 /*
- * Asks for all magic IPs of a family at once, or for one after the other; of IPv6 at once, because the kernel's filter by
- * an IPv6 address hands over every flow but the wanted ones (ctnetlink_filter_match_tuple takes ipv6_addr_cmp, which is 0
- * for equal addresses, for their equality; tried with Linux 6.18).
+ * Asks for all magic IPs of a family at once, or for one after the other. It asks for IPv6 at once, because the
+ * kernel's filter by an IPv6 address sends every flow but the wanted ones (ctnetlink_filter_match_tuple takes the
+ * result of ipv6_addr_cmp, which is 0 for equal addresses, for their equality; tried with Linux 6.18).
  */
 static int ask_family(struct pass *pass, struct question question)
 {
@@ -136,7 +138,9 @@ static int ask_families(struct pass *pass, int protocol, bool unanswered)
 	return result != 0 ? result : ask_family(pass, question);
 }
 
-/* Each protocol that the table has ports of but UDP, or all at once where it has whole IPs. */
+/*
+ * Asks for each protocol that the table has ports of, except UDP, or for all protocols at once where it has whole IPs.
+ */
 static int ask_rest(struct pass *pass, bool unanswered)
 {
 	int result = 0;
@@ -170,7 +174,7 @@ static int ask_datagrams(struct pass *pass)
 	return result;
 }
 
-/* A kernel that does not filter is asked once for all, with the datagrams. */
+/* A kernel that does not filter is asked for every entry once, in the pass of the datagrams. */
 static int ask_all(struct pass *pass, bool connections)
 {
 	int result = 0;
@@ -255,12 +259,12 @@ int flows_main(int count, char **unused)
 		return 2;
 	}
 	while (open && read_words(&words)) {
-		/* The words stand in a buffer that the table's lines do not use. */
+		/* `id` stays valid: the table's lines are read into another buffer. */
 		const char *id = words.count > 0 && number_of(words.at[0]) >= 0 ? words.at[0] : NULL;
 		const char *command = words.count > 1 ? words.at[1] : "";
 		const char *what = words.count > 2 ? words.at[2] : "";
 
-		/* A stop that came after the pass. */
+		/* A `stop` that came after the pass has ended. */
 		if (!id)
 			continue;
 		if (strcmp(command, "pass") == 0 && strcmp(what, "datagrams") == 0)

@@ -1,7 +1,7 @@
 /*
- * digest TABLE: what tells whether a table is as it was. The frame is the table's flags, its chains with hook, priority and
- * policy, its rules in order, the definitions of its sets and the elements of anonymous ones; handles and counts are not
- * in it, nor is anything of another table. The elements of each named set have a digest of their own.
+ * digest TABLE: digests that show whether a table has changed. The frame is the table's flags, its chains with hook,
+ * priority and policy, its rules in order, the definitions of its sets and the elements of anonymous ones. It contains
+ * no handles, no counters and nothing of another table. The elements of each named set have a digest of their own.
  */
 #include "digest.h"
 #include "nftables.h"
@@ -13,8 +13,8 @@
 #include <string.h>
 
 /*
- * A magic IP that has ranges of ports has five chains, two IPs of an address ten; there are at most 1,000 addresses. Sets
- * are some sixty, whatever there is. With more than these the table is none of ours.
+ * A magic IP that has ranges of ports has five chains, an address with two IPs ten; there are at most 1,000 addresses.
+ * A table has some sixty sets, whatever the configuration. A table with more than these bounds is not ours.
  */
 #define MOST_CHAINS 16384
 #define MOST_SETS 256
@@ -25,7 +25,7 @@ struct frame {
 	struct digest digest;
 	size_t chain_count;
 	size_t set_count;
-	/* Grows with the table; room is kept for the next look. */
+	/* Grows with the table; the memory is kept for the next request. */
 	size_t chain_capacity;
 	struct chain {
 		char name[NAME_BYTES];
@@ -39,7 +39,7 @@ struct frame {
 	} sets[MOST_SETS];
 };
 
-/* Attributes that are absent count, too. */
+/* An absent attribute adds a word of its own to the digest. */
 static void digest_attribute(struct digest *digest, const struct nlattr *attribute)
 {
 	if (attribute)
@@ -61,7 +61,7 @@ static int take_table(const struct nlmsghdr *message, void *context)
 
 	nft_attributes(message, parts, NFTA_TABLE_MAX + 1);
 	digest_attribute(&frame->digest, parts[NFTA_TABLE_FLAGS]);
-	/* How many chains, sets and objects it has: also those that no rule and no dump names. */
+	/* The number of its chains, sets and objects, including those that no rule and no dump names. */
 	digest_attribute(&frame->digest, parts[NFTA_TABLE_USE]);
 	return 0;
 }
@@ -80,7 +80,7 @@ static int take_chain(const struct nlmsghdr *message, void *context)
 	return 0;
 }
 
-/* What these expressions have counted changes with each packet. */
+/* Whether it is an expression that counts: its data changes with each packet. */
 static bool counts(const char *name)
 {
 	return strcmp(name, "counter") == 0 || strcmp(name, "quota") == 0 || strcmp(name, "last") == 0;
@@ -104,7 +104,7 @@ static void digest_expressions(struct digest *digest, const struct nlattr *list)
 		digest_expression(digest, each);
 }
 
-/* NULL past the bound. */
+/* NULL past MOST_CHAINS or without memory. */
 static struct chain *add_chain(struct frame *frame)
 {
 	if (frame->chain_count == frame->chain_capacity) {
@@ -126,7 +126,7 @@ static int take_rule(const struct nlmsghdr *message, void *context)
 	const struct nlattr *parts[NFTA_RULE_MAX + 1];
 
 	nft_attributes(message, parts, NFTA_RULE_MAX + 1);
-	/* Kernels before 3.18 would send those of all tables. */
+	/* Kernels before 3.18 send the rules of all tables. */
 	if (strcmp(text_of(parts[NFTA_RULE_TABLE]), frame->table) != 0)
 		return 0;
 	const char *name = text_of(parts[NFTA_RULE_CHAIN]);
@@ -164,14 +164,14 @@ static int take_set(const struct nlmsghdr *message, void *context)
 	snprintf(set->name, sizeof(set->name), "%s", text_of(parts[NFTA_SET_NAME]));
 	set->anonymous = (attribute_be32(parts[NFTA_SET_FLAGS]) & NFT_SET_ANONYMOUS) != 0;
 	digest_attributes(&frame->digest, parts, types, sizeof(types) / sizeof(types[0]));
-	/* What each element gets: one as NFTA_SET_EXPR, several as NFTA_SET_EXPRESSIONS (Linux 5.12). */
+	/* The expressions of each new element: one as NFTA_SET_EXPR, several as NFTA_SET_EXPRESSIONS (Linux 5.12). */
 	if (parts[NFTA_SET_EXPR])
 		digest_expression(&frame->digest, parts[NFTA_SET_EXPR]);
 	digest_expressions(&frame->digest, parts[NFTA_SET_EXPRESSIONS]);
 	return 0;
 }
 
-/* Of elements: our own count and do nothing else. */
+/* For an element's expressions: ours are counters only, so any other one is part of the digest. */
 static void digest_doing(struct digest *digest, const struct nlattr *expression)
 {
 	const struct nlattr *parts[NFTA_EXPR_MAX + 1];
@@ -250,8 +250,8 @@ static int read_set(struct frame *frame, struct set *set)
 }
 
 /*
- * One by one, by the names that the rules have: a dump of chains is one of the whole family, which passes over some of
- * ours, or shows them twice, while others add and delete theirs.
+ * Reads the chains one by one, by the names that the rules have: a dump of chains covers the whole family, and skips or
+ * repeats some of ours while other programs add and delete theirs.
  */
 static int read_chains(struct frame *frame)
 {
@@ -267,7 +267,7 @@ static int read_chains(struct frame *frame)
 	return result;
 }
 
-/* What is interrupted is read to its end all the same. */
+/* After an interrupted dump (EINTR) the rest is read all the same. */
 static int read_frame(struct frame *frame)
 {
 	int result = read_table(frame);

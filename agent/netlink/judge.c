@@ -8,12 +8,12 @@
 #include <string.h>
 
 /*
- * Bytes of each of the table's lists. The table grows with the configuration and the node's pods, never with flows: 10,000
- * bindings with 250 pods each that share their list need 1.5 MB.
+ * Most bytes of each list of the table. The table grows with the configuration and the node's pods, not with flows:
+ * 10,000 bindings with 250 pods each that share their list need 1.5 MB.
  */
 #define LIST_BYTES (32 * 1024 * 1024)
 
-/* The protocol of a frontend for all of them. */
+/* The protocol of a frontend that is for every protocol. */
 #define ANY_PROTOCOL 256
 
 enum kind { OWN, OTHERS, GONE };
@@ -21,7 +21,7 @@ enum extent { NONE, CONNECTIONS, ALL };
 
 struct frontend {
 	uint8_t kind;
-	/* Of OWN: which untranslated flows may stay. Of GONE: CONNECTIONS may stay, or NONE. */
+	/* For OWN: which untranslated flows may stay. For GONE: whether connections may stay, CONNECTIONS or NONE. */
 	uint8_t stays;
 	uint16_t protocol;
 	uint16_t first_port;
@@ -32,7 +32,7 @@ struct frontend {
 	size_t pod_count;
 };
 
-/* One item more, zeroed; NULL past the bound. */
+/* Adds a zeroed item; NULL past LIST_BYTES or without memory. */
 static void *add(struct list *list, size_t size)
 {
 	if (list->count == list->capacity) {
@@ -163,7 +163,7 @@ static int compare_frontends(const void *one, const void *other)
 	return a->first_port - b->first_port;
 }
 
-/* FNV-1a: the magic IPs come from the configuration, so nobody else chooses what meets in a slot. */
+/* FNV-1a, without a secret: the magic IPs come from the configuration, so no other program chooses colliding ones. */
 static size_t slot_of(const struct flow_table *table, const struct ip *ip)
 {
 	uint32_t hash = 2166136261u;
@@ -221,7 +221,9 @@ const struct magic_ip *find_ip(const struct flow_table *table, const struct ip *
 	return NULL;
 }
 
-/* The frontend that begins last before or at the port; those of one kind and protocol do not overlap. */
+/*
+ * The frontend with the port: the last that begins at or before it, as those of one kind and protocol do not overlap.
+ */
 static const struct frontend *search(const struct flow_table *table, const struct magic_ip *ip, enum kind kind,
 				     uint16_t protocol, uint16_t port)
 {
@@ -242,7 +244,7 @@ static const struct frontend *search(const struct flow_table *table, const struc
 	return found && found->kind == kind && found->protocol == protocol && port <= found->last_port ? found : NULL;
 }
 
-/* As the rules do: a port or a range of ports before the whole IP. */
+/* Looks up in the order of the rules: a port or a range of ports before the whole IP. */
 static const struct frontend *find(const struct flow_table *table, const struct magic_ip *ip, enum kind kind,
 				   const struct flow *flow)
 {
@@ -254,10 +256,11 @@ static const struct frontend *find(const struct flow_table *table, const struct 
 }
 
 /*
- * Whether it is a connection that both ends know, which drains with its pod. An attempt that no pod has answered belongs
- * to none, and follows its binding as a datagram does. What was picked up from its middle may have been answered before.
- * One that an end has reset is over, but where the pod reset it the kernel ignores the next SYN of the same port for the
- * 10 s of CLOSE and sends it where the last one went (nf_conntrack_proto_tcp.c, TCP_CONNTRACK_IGNORE).
+ * Whether both ends know the connection, so that it drains with its pod. An attempt that no pod has answered belongs to
+ * no pod, and follows its binding as a datagram does. A connection that conntrack picked up midway may have been
+ * answered before. A connection that one end has reset is over, but where the pod reset it the kernel ignores the next
+ * SYN of the same port for the 10 s of CLOSE and sends it to the old pod (nf_conntrack_proto_tcp.c,
+ * TCP_CONNTRACK_IGNORE).
  */
 static bool is_connection(const struct flow *flow)
 {
@@ -297,9 +300,9 @@ static bool leads_to_target(const struct flow_table *table, const struct fronten
 }
 
 /*
- * A busy node remembers tens of thousands of connections that are over, and a new one from the same port takes their place.
- * In every other state the kernel ignores a new connection's first packet, which so goes where the old one went (the
- * table tcp_conntracks of nf_conntrack_proto_tcp.c).
+ * Whether the connection is over and its entry may stay: a new connection from the same port replaces it. A busy node
+ * has tens of thousands of such entries. In every other state the kernel ignores a new connection's first packet and so
+ * sends it to the old pod (the table tcp_conntracks of nf_conntrack_proto_tcp.c).
  */
 static bool is_over(const struct flow *flow)
 {

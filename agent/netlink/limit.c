@@ -1,4 +1,4 @@
-/* limit BYTES -- COMMAND…: a tool that would take more memory than that fails, in place of the agent's container. */
+/* limit BYTES -- COMMAND…: a tool that needs more memory than that fails, so that the agent's container does not. */
 #include "modes.h"
 
 #include "lines.h"
@@ -21,7 +21,7 @@ int limit_main(int count, char **words)
 	}
 	struct rlimit limit = { .rlim_cur = bytes, .rlim_max = bytes };
 
-	/* RLIMIT_DATA counts private writable memory (since Linux 4.7), which is what a container pays for. */
+	/* RLIMIT_DATA counts private writable memory (since Linux 4.7), which counts against the container's limit. */
 	if (setrlimit(RLIMIT_DATA, &limit) < 0) {
 		perror("setrlimit");
 		return 126;

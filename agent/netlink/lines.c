@@ -12,7 +12,7 @@ static char input[64 * 1024];
 static size_t input_start;
 static size_t input_end;
 
-/* Reads more input behind what waits; false at the end of the input, or when a line does not fit. */
+/* Appends more input to the buffer; false at the end of the input, or when a line does not fit. */
 static bool read_more(void)
 {
 	if (input_start > 0) {
@@ -98,7 +98,7 @@ void put_hex(const void *data, size_t length)
 
 void flush(void)
 {
-	/* The agent is gone: nothing is left to do. */
+	/* The agent has ended and reads no more. */
 	if (fflush(stdout) != 0)
 		_exit(1);
 }

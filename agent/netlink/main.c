@@ -1,8 +1,8 @@
 /*
- * magic-ip-netlink: what the agent asks the kernel by netlink, in memory that does not grow with what others have there.
+ * magic-ip-netlink: the agent's requests to the kernel by netlink. Its memory does not grow with other programs' rules.
  *
- * It takes the place of `nft monitor` and `nft -i`, which keep every rule of the node in memory (88 MB beside 24,000
- * rules), of `nft list`, which reads other tables, and of `conntrack`, whose listing the agent would have to hold.
+ * It replaces `nft monitor` and `nft -i`, which keep every rule of the node in memory (88 MB with 24,000 rules),
+ * `nft list`, which reads other tables, and `conntrack`, whose listing the agent would have to keep in memory.
  * It ends when its standard input ends, and with the agent (PR_SET_PDEATHSIG).
  */
 #include "modes.h"

@@ -10,7 +10,7 @@
 
 #define HEADER_BYTES NLA_HDRLEN
 
-/* Bytes of the socket's own buffers: a batch goes out in one piece, and what is announced may come faster than it is read. */
+/* Bytes of the socket's receive buffer: notifications may arrive faster than they are read. */
 static const int buffer_bytes = 4 * 1024 * 1024;
 
 int channel_open(struct channel *channel, int protocol)
@@ -30,7 +30,7 @@ int channel_open(struct channel *channel, int protocol)
 		return error;
 	}
 	channel->port = address.nl_pid;
-	/* Without NET_ADMIN the kernel's own limits stay. */
+	/* Fails without NET_ADMIN: the buffer then keeps the kernel's default size. */
 	setsockopt(channel->fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer_bytes, sizeof(buffer_bytes));
 	setsockopt(channel->fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
 	return 0;
@@ -64,7 +64,7 @@ void request_free(struct request *request)
 	request_init(request, request->limit);
 }
 
-/* Room for so many bytes more, zeroed; NULL past the limit. */
+/* Adds so many zeroed bytes to the request; NULL past the limit or without memory. */
 static void *grow(struct request *request, size_t bytes)
 {
 	size_t needed = request->length + NLMSG_ALIGN(bytes);
@@ -165,7 +165,7 @@ size_t nest_begin(struct request *request, uint16_t type)
 	return offset;
 }
 
-/* nla_len has 16 bits: a nest past 64 KiB is an overflow, and its maker has to begin another message before. */
+/* nla_len has 16 bits, so a nest past 64 KiB is an overflow: the caller must begin another message before that. */
 void nest_end(struct request *request, size_t offset)
 {
 	size_t length = request->length - offset;
@@ -211,7 +211,7 @@ static int error_of(const struct nlmsghdr *message)
 	return ((const struct nlmsgerr *)NLMSG_DATA(message))->error;
 }
 
-/* A dump that fails in its middle says so at its end. */
+/* A dump that fails midway has the error in its last message. */
 static int done_error(const struct nlmsghdr *message)
 {
 	int error = message->nlmsg_len >= NLMSG_LENGTH(sizeof(int)) ? *(const int *)NLMSG_DATA(message) : 0;
@@ -257,7 +257,9 @@ int exchange_batch(struct channel *channel, struct request *request, uint32_t fi
 
 	if (result != 0)
 		return result;
-	/* Each message that asked for it is answered, in order; of a batch that fails only its faults are, so the last may not come. */
+	/*
+	 * The kernel answers, in order, each message that asks for it; of a batch that fails it sends the errors only.
+	 */
 	for (;;) {
 		ssize_t length = receive(channel, buffer);
 

@@ -1,4 +1,4 @@
-/* Netlink messages: one socket, requests that are built in a bounded buffer, answers that are handed over one by one. */
+/* Netlink messages: one socket, requests that are built in a bounded buffer, answers that a handler gets one by one. */
 #ifndef MESSAGE_H
 #define MESSAGE_H
 
@@ -7,7 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes that one answer of the kernel may have: a dump's parts have at most 32 KiB (NLMSG_GOODSIZE of a dump, since Linux 4.4). */
+/*
+ * Bytes for one answer of the kernel: a dump's parts have at most 32 KiB (NLMSG_GOODSIZE of a dump, since Linux 4.4).
+ */
 #define RECEIVE_BYTES (64 * 1024)
 
 /* A request, or a batch of them. It grows up to its limit; past it `overflow` is set and nothing more is put in. */
@@ -19,7 +21,7 @@ struct request {
 	bool overflow;
 };
 
-/* A netlink socket. `sequence` numbers the requests, so that an answer that comes late is told from the one expected. */
+/* A netlink socket. `sequence` numbers the requests, so that a late answer is not taken for the expected one. */
 struct channel {
 	int fd;
 	uint32_t port;
@@ -39,7 +41,7 @@ void request_init(struct request *request, size_t limit);
 void request_reset(struct request *request);
 void request_free(struct request *request);
 
-/* Appends a message with `extra` bytes of zeroed family header; returns the message's offset. */
+/* Appends a message with the family header `extra`, of `extra_length` bytes; returns the message's offset. */
 size_t message_begin(struct request *request, struct channel *channel, uint16_t type, uint16_t flags, const void *extra,
 		     size_t extra_length);
 void message_end(struct request *request, size_t offset);
@@ -54,9 +56,10 @@ size_t nest_begin(struct request *request, uint16_t type);
 void nest_end(struct request *request, size_t offset);
 
 /*
- * Sends the request and hands over what comes back until the dump is done, or the last of `acknowledgements` has come.
- * Returns 0, what the handler returned, or the negative errno that the kernel answered: the first one of a batch, whose
- * message is the request with the sequence in *failed (where failed is not NULL).
+ * exchange_dump sends the request and passes the answers to the handler until the dump is done; exchange_batch reads
+ * the answers to the messages `first` to `last`. Both return 0, what the handler returned, or the negative errno that
+ * the kernel answered: for a batch the first one, with the sequence of its message in *failed (where failed is not
+ * NULL).
  */
 int exchange_dump(struct channel *channel, struct request *request, message_handler handler, void *context);
 int exchange_batch(struct channel *channel, struct request *request, uint32_t first, uint32_t last, uint32_t *failed);

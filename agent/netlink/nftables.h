@@ -8,12 +8,12 @@
 /* Bytes of a name with its end (NFT_NAME_MAXLEN of the kernel). */
 #define NAME_BYTES 256
 
-/* What the verbs of `rules` work with. */
+/* The state that the commands of `rules` share. */
 struct rules {
 	struct channel channel;
-	/* What was asked last may still come: the next request has a socket of its own. */
+	/* The answer to a failed request may still come, so the next request gets a new socket. */
 	bool faulty;
-	/* Of dumps; of a transaction it grows with the elements. */
+	/* The request to send; for a transaction it grows with the elements. */
 	struct request request;
 	struct words line;
 };
@@ -26,7 +26,7 @@ struct element {
 	const struct nlattr *data;
 	/* Of a verdict map, in place of data. */
 	const struct nlattr *verdict;
-	/* What is done with packets that match: a lone expression, or a list; NULL where there is none. */
+	/* The expressions for packets that match: a single one, or a list; NULL where there is none. */
 	const struct nlattr *expression;
 	const struct nlattr *expressions;
 	uint32_t flags;
@@ -36,9 +36,9 @@ struct element {
 
 typedef int (*element_handler)(const struct element *element, void *context);
 
-/* Starts a request about nf_tables: its message's offset. */
+/* Starts a request about nf_tables; returns its message's offset. */
 size_t nft_begin(struct rules *rules, uint16_t type, uint16_t flags);
-/* Ends the message, sends it and hands over what comes back. */
+/* Ends the message, sends it and passes the answers to the handler. */
 int nft_exchange(struct rules *rules, size_t offset, message_handler handler, void *context);
 /* The attributes behind the family header. */
 void nft_attributes(const struct nlmsghdr *message, const struct nlattr **found, size_t count);
@@ -46,14 +46,15 @@ void nft_attributes(const struct nlmsghdr *message, const struct nlattr **found,
 const char *text_of(const struct nlattr *attribute);
 
 /*
- * Whether a dump that ended so has to be made again: another transaction came in between (EINTR). After some attempts it
- * does not: where somebody writes all the time, a dump of one table is right all the same while that table stands still.
+ * Whether a dump with this result must be repeated, because another transaction interrupted it (EINTR). After 16
+ * attempts it need not: when another program writes all the time, a dump of one table is still right while that table
+ * is unchanged.
  */
 bool nft_again(int result, unsigned *attempts);
 
 int dump_elements(struct rules *rules, const char *table, const char *set, element_handler handler, void *context);
 
-/* The verbs; each answers. */
+/* The commands of `rules`; each writes its answer. */
 void tell_elements(struct rules *rules, const char *id, const char *table, const char *set, long long most);
 void tell_digest(struct rules *rules, const char *id, const char *table);
 void change_elements(struct rules *rules, const char *id, const char *table);

@@ -1,6 +1,6 @@
 /*
- * routes: how this node's network hangs together, as far as the agent has to know who is inside the node. It reads IP
- * addresses of pods, one a line, and answers with lines of JSON:
+ * routes: the node's links, routes and rules, by which the agent decides what is inside the node. It reads IP addresses
+ * of pods, one per line, and answers with lines of JSON:
  *
  *   {"link":7,"name":"cni0","kind":"bridge","master":0,"peer":0,"elsewhere":false,"ipv4":{"widest":24,"host":false}}
  *   {"pod":"10.9.0.7","type":1,"link":7,"bits":24}
@@ -11,10 +11,10 @@
  * `peer` is the index of a veth's other end, unless that is in another network namespace (`elsewhere`). A link's `widest` is
  * the smallest prefix length of its unicast routes in the tables that every packet is looked up in (main, default, and those
  * of rules without a condition), and `host` whether one of them leads to at most four addresses on the link itself, as to a
- * pod. `pod` is the kernel's own answer for a packet of this node to the address, and `rule` says that what comes in by that
- * interface is routed to another place by a rule for it. `left`: links that did not fit.
+ * pod. `pod` is the kernel's route for a packet of this node to the address. `rule` says that a rule for that interface
+ * routes packets that come in by it to another link. `left` is the number of links that did not fit.
  *
- * A table of routes is read message by message and not kept: a node may have a million of them.
+ * A routing table is read message by message and not kept: a node may have a million routes.
  */
 #include "modes.h"
 
@@ -30,21 +30,23 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Links whose routes are remembered; a node has one or two a pod, and the uplinks come first: they are older. */
+/*
+ * Links whose routes are remembered; a node has one or two per pod, and the uplinks come first, because they are older.
+ */
 #define MOST_LINKS 8192
-/* Tables that rules without a condition name; there are three unless an administrator or a VPN made others. */
+/* Tables that rules without a condition name; there are three unless an administrator or a VPN added others. */
 #define MOST_TABLES 16
-/* Rules for one interface, as the AWS VPC CNI makes for pods with security groups, that are followed. */
+/* Rules for one interface that are followed; the AWS VPC CNI creates such rules for pods with security groups. */
 #define MOST_RULES 64
-/* Pods of one node: 250 are more than Kubernetes is made for. */
+/* Pods of one node; 250 are already more than Kubernetes is made for. */
 #define MOST_PODS 1024
-/* Pods that each of these rules is tried with: pods of one node are mostly in one network. */
+/* Pods that each of these rules is tried with: the pods of one node are usually in one network. */
 #define TRIED_PODS 16
-/* A dump that is disturbed by a change is begun again. */
+/* Attempts at a dump that a change interrupts. */
 #define MOST_ATTEMPTS 5
 #define NO_ROUTE 255
 #define REQUEST_BYTES 1024
-/* Routes to no more addresses than this are a pod's own: /30 and /126. */
+/* A route with at most this many host bits is a pod's own: /30 to /32, /126 to /128. */
 #define FEW_BITS 2
 
 struct ways {
@@ -112,7 +114,7 @@ static void text_in(const struct nlattr *attribute, char *text, size_t size)
 	text[length] = '\0';
 }
 
-/* Asks for all of something, again where a change disturbed the answer. `begin` forgets what came before. */
+/* Makes a dump, again where a change interrupted it. `begin` discards the results of the attempt before. */
 static int dump(struct channel *channel, uint16_t type, const void *header, size_t length, const uint32_t *table,
 		void (*begin)(void), message_handler handler)
 {
@@ -132,7 +134,7 @@ static int dump(struct channel *channel, uint16_t type, const void *header, size
 		result = exchange_dump(channel, &request, handler, NULL);
 		request_free(&request);
 	}
-	/* What is there after so many changes is as good as any. */
+	/* After the last attempt its results are used, although a change interrupted it. */
 	return result == -EINTR ? 0 : result;
 }
 
@@ -169,7 +171,7 @@ static int take_link(const struct nlmsghdr *message, void *context)
 	return 0;
 }
 
-/* The kernel lists links by their hash, not in order. */
+/* Compares with every link, because the kernel lists links by their hash, not in the order of the index. */
 static struct link *link_of(uint32_t index)
 {
 	for (size_t place = 0; place < link_count; place++)
@@ -195,10 +197,10 @@ static void forget_rules(void)
 	rule_count = 0;
 }
 
-/* More than FRA_MAX of these headers: a later kernel has conditions that they do not name. */
+/* More than FRA_MAX of these headers, because a later kernel has conditions that they do not name. */
 #define RULE_ATTRIBUTES 64
 
-/* Attributes of a rule that are no condition. */
+/* Whether an attribute of a rule is a condition: all are but those listed here. */
 static bool is_condition(uint16_t type)
 {
 	static const uint16_t others[] = { FRA_PRIORITY,    FRA_TABLE, FRA_SUPPRESS_PREFIXLEN, FRA_SUPPRESS_IFGROUP,
@@ -221,7 +223,7 @@ static bool has_condition(const struct nlattr **found, size_t count, const struc
 			continue;
 		size_t length = attribute_length(found[type]);
 
-		/* A mark of 0 with the mask 0, as the kernel writes it where there is none. */
+		/* Zeros are no condition: the kernel writes a mark of 0 with the mask 0 where a rule has none. */
 		if (type > FRA_MAX || length > sizeof(zeros) || memcmp(attribute_data(found[type]), zeros, length) != 0)
 			return true;
 	}
@@ -253,7 +255,7 @@ static int take_rule(const struct nlmsghdr *message, void *context)
 	return 0;
 }
 
-/* Routes of the whole multicast and link-local range say nothing of where a link leads. */
+/* Routes of the whole multicast and link-local range do not show where a link leads. */
 static bool is_everywhere(uint8_t family, const struct nlattr *destination)
 {
 	const uint8_t *bytes = destination ? attribute_data(destination) : NULL;
@@ -331,7 +333,7 @@ static int read_routes(struct channel *channel, uint8_t family)
 		int result = dump(channel, RTM_GETROUTE, &header, sizeof(header), &tables[side(family)][place], NULL,
 				  take_route);
 
-		/* A rule may name a table that has no route, and so is not there. */
+		/* A rule may name a table without routes, which does not exist for the kernel (ENOENT). */
 		if (result != 0 && result != -ENOENT)
 			return result;
 	}
@@ -354,14 +356,19 @@ static int take_answer(const struct nlmsghdr *message, void *context)
 		return 0;
 	attributes(message, sizeof(*route), found, RTA_OIF + 1);
 	*answer = (struct answer){ number_in(found[RTA_OIF]), route->rtm_type, route->rtm_dst_len };
-	/* One message answers, and nothing ends it. */
+	/* The answer is this one message, without a message that ends it. */
 	return 1;
 }
 
-/* Where the kernel leads a packet to the pod: one of this node's own, or one that comes in by `from` (0: none). */
+/*
+ * The kernel's route to the pod, for a packet of this node or, where `from` is not 0, for one that comes in by that
+ * link.
+ */
 static int lookup(struct channel *channel, const struct pod *pod, uint32_t from, struct answer *answer)
 {
-	/* TEST-NET-1 and the documentation prefix: what a packet that comes in is looked up with stands for any pod's address. */
+	/*
+	 * The source of a packet that comes in, in place of any pod's address: TEST-NET-1 and the documentation prefix.
+	 */
 	static const uint8_t sources[2][16] = { { 192, 0, 2, 1 }, { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 } };
 	size_t length = pod->family == AF_INET ? 4 : 16;
 	struct rtmsg header = { .rtm_family = pod->family, .rtm_dst_len = 8 * length, .rtm_flags = RTM_F_FIB_MATCH };
@@ -401,7 +408,7 @@ static void say_pods(struct channel *channel)
 	}
 }
 
-/* Of each rule for an interface the first pod that it keeps from what comes in there. */
+/* Reports, for each rule for an interface, the first pod to which packets from there are routed by another link. */
 static void say_rules(struct channel *channel)
 {
 	for (size_t place = 0; place < rule_count; place++) {
@@ -461,7 +468,7 @@ static void read_pods(void)
 		const char *text = words.count == 1 ? words.at[0] : "";
 
 		pod->family = strchr(text, ':') ? AF_INET6 : AF_INET;
-		/* As the kernel's own text, which needs no escape. */
+		/* Only a text that inet_pton reads, which needs no escape in JSON. */
 		if (inet_pton(pod->family, text, pod->address) != 1 || strlen(text) >= sizeof(pod->text))
 			continue;
 		strcpy(pod->text, text);
@@ -471,7 +478,7 @@ static void read_pods(void)
 
 static int read_network(struct channel *channel)
 {
-	/* Without counters and the virtual functions of network cards: some have hundreds. */
+	/* Without IFLA_EXT_MASK, and so without the virtual functions of network cards: some cards have hundreds. */
 	struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
 	struct fib_rule_hdr rule = { .family = AF_UNSPEC };
 	int result = dump(channel, RTM_GETLINK, &link, sizeof(link), NULL, forget_links, take_link);

@@ -1,12 +1,12 @@
 /*
- * rules: answers, one after the other,
+ * rules: answers these commands, one after the other:
  *
- *     ID tables PREFIX             the tables of the family inet whose names begin so
+ *     ID tables PREFIX             the tables of the family inet whose names begin with PREFIX
  *     ID generation                the number of the last transaction on the node
- *     ID elements TABLE SET MOST   elements with what they have counted; E2BIG when there are more
+ *     ID elements TABLE SET MOST   elements with their counters; E2BIG when there are more than MOST
  *     ID digest TABLE              frame.c
  *     ID change TABLE              transaction.c: lines of changes and a last one of "." make one transaction
- *     ID remove TABLE              takes the table away
+ *     ID remove TABLE              deletes the table
  */
 #include "modes.h"
 #include "nftables.h"
@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Bytes of a transaction: some ten thousand elements. What is larger is refused (E2BIG) and is nft's work. */
+/* Most bytes of a transaction: some ten thousand elements. A larger one is refused (E2BIG), and the agent runs nft. */
 static const size_t transaction_bytes = 4 * 1024 * 1024;
 
 struct listing {
@@ -49,7 +49,7 @@ static void answer(const char *id, int result)
 		answer_error(id, result, strerror(-result));
 }
 
-/* Interrupted, names may be missing: after some attempts it is an error. */
+/* An interrupted listing may lack names, so EINTR is an error after the last attempt. */
 static void tell_tables(struct rules *rules, const char *id, const char *prefix)
 {
 	struct listing listing = { .id = id, .prefix = prefix };
@@ -86,7 +86,7 @@ static void tell_generation(struct rules *rules, const char *id)
 	flush();
 }
 
-/* A copy: the line is read over by the lines of a transaction. */
+/* `words` is a copy, because the lines of a transaction overwrite the line. */
 static void run(struct rules *rules, size_t count, char words[][NAME_BYTES])
 {
 	const char *id = words[0];

@@ -1,4 +1,4 @@
-/* change TABLE and remove TABLE: one transaction each, which holds as a whole or not at all. */
+/* change TABLE and remove TABLE: one transaction each, which the kernel applies as a whole or not at all. */
 #include "nftables.h"
 
 #include <arpa/inet.h>
@@ -14,11 +14,11 @@
 /* Bytes of a key or of data: 64 in the kernel (NFT_DATA_VALUE_MAXLEN). */
 #define VALUE_BYTES 64
 
-/* A transaction that is being put together. */
+/* A transaction that is being built. */
 struct change {
 	struct rules *rules;
 	const char *table;
-	/* What the open message is for; type 0: none is open. */
+	/* The type and the set of the open message; type 0: none is open. */
 	uint16_t type;
 	char set[NAME_BYTES];
 	size_t message;
@@ -94,7 +94,7 @@ static bool take_line(struct change *change, const struct words *line)
 
 	if (strcmp(verb, "flush") == 0 && line->count == 2) {
 		end_message(change);
-		/* Without elements it is about all of them. */
+		/* Without elements the message deletes all elements of the set. */
 		begin_message(change, NFT_MSG_DELSETELEM, line->at[1]);
 		message_end(&change->rules->request, change->message);
 		return true;
@@ -117,7 +117,7 @@ static void put_boundary(struct rules *rules, uint16_t type)
 		    message_begin(&rules->request, &rules->channel, type, 0, &family, sizeof(family)));
 }
 
-/* What the message with this sequence is about, for people. */
+/* Answers with the error; where the failed message adds or deletes elements, the text names their set. */
 static void tell_failure(struct rules *rules, const char *id, int error, uint32_t sequence)
 {
 	const struct nlmsghdr *message = (const struct nlmsghdr *)rules->request.data;
@@ -140,7 +140,7 @@ static void tell_failure(struct rules *rules, const char *id, int error, uint32_
 	answer_error(id, error, text);
 }
 
-/* Sends what is between the boundaries, from `first` on, and answers. */
+/* Ends and sends the transaction whose first message is `first`, and answers. */
 static void commit(struct rules *rules, const char *id, uint32_t first)
 {
 	uint32_t last = rules->channel.sequence;
@@ -155,12 +155,12 @@ static void commit(struct rules *rules, const char *id, uint32_t first)
 		answer_ok(id);
 	else
 		tell_failure(rules, id, result, failed);
-	/* What a large one took is not kept. */
+	/* The memory of a large transaction is not kept. */
 	if (rules->request.capacity > MESSAGE_BYTES * 2)
 		request_free(&rules->request);
 }
 
-/* The sequence of the first boundary: where the kernel cannot commit, its answer is to that. */
+/* Begins a transaction; returns the sequence of its first boundary, which the kernel answers when it cannot commit. */
 static uint32_t begin(struct rules *rules)
 {
 	request_reset(&rules->request);

@@ -1,11 +1,11 @@
 /*
  * watch TABLE: one line when the watch begins, then one for
  *
- *     {"event":"rules"}     somebody else was at the table, the table of another installation went, or the kernel had more to
- *                           tell than the socket holds
+ *     {"event":"rules"}     another program changed the table, another installation's table was deleted, or messages
+ *                           were lost because the socket's buffer was full
  *     {"event":"network"}   an interface or a route has changed
  *
- * It keeps nothing of what it hears. However many changes others make, there is at most one line each `gap`.
+ * It stores no messages. However many changes there are, it writes at most one line of each event per `gap`.
  */
 #include "lines.h"
 #include "message.h"
@@ -25,13 +25,13 @@
 
 struct watch {
 	const char *table;
-	/* Of the transaction that is being told. */
+	/* Of the transaction whose messages are arriving. */
 	bool touched;
 	bool stamped;
 	uint64_t stamp;
-	/* Whether it took another installation's table away. */
+	/* Whether that transaction deleted another installation's table. */
 	bool freed;
-	/* The youngest of ours; a ruleset that somebody saved and loads again brings an older one. */
+	/* The newest stamp of ours; a saved ruleset that another program loads again has an older one. */
 	uint64_t last_stamp;
 };
 
@@ -51,7 +51,7 @@ static long long now(void)
 	return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
 }
 
-/* The stamp of a write of ours: two marks, in the machine's own order, the time and the number of the write. */
+/* Reads the stamp of our own write: two marks in the machine's byte order, the time and the number of the write. */
 static void read_stamp(struct watch *watch, const struct nlattr *elements)
 {
 	const struct nlattr *element[NFTA_SET_ELEM_MAX + 1];
@@ -75,7 +75,10 @@ static bool is_text(const struct nlattr *attribute, const char *text)
 	       memcmp(attribute_data(attribute), text, length) == 0;
 }
 
-/* Another installation's table: what it had may be free now, for one that was refused it. */
+/*
+ * Whether it is an installation's table: when that goes, its ports may be free for an installation that was refused
+ * them.
+ */
 static bool is_installation(const struct nlattr *name)
 {
 	static const char prefix[] = "magic-ip-";
@@ -84,7 +87,10 @@ static bool is_installation(const struct nlattr *name)
 	return name && attribute_length(name) > length && memcmp(attribute_data(name), prefix, length) == 0;
 }
 
-/* Whether the transaction that ends here freed what we may want, or touched the table and was not ours: with no stamp, or an old one. */
+/*
+ * Whether the transaction that ends here deleted another installation's table, or changed our table and was not ours:
+ * it had no stamp, or an old one.
+ */
 static bool is_foreign(struct watch *watch)
 {
 	bool ours = watch->stamped && watch->stamp > watch->last_stamp;
@@ -122,7 +128,7 @@ static bool take_change(struct watch *watch, const struct nlmsghdr *message)
 	return false;
 }
 
-/* Whether what came is a hint. Where messages were lost, it is. */
+/* Whether the messages are a reason to look at the table; lost messages (ENOBUFS) are one. */
 static bool take_changes(struct watch *watch, struct channel *channel, char *buffer)
 {
 	ssize_t length = recv(channel->fd, buffer, RECEIVE_BYTES, MSG_DONTWAIT);
@@ -149,7 +155,7 @@ static int open_channels(struct channel *rules, struct channel *network)
 	return result;
 }
 
-/* Says what is due; returns the milliseconds until the next may be said, -1 where nothing waits. */
+/* Writes the events that are due; returns the milliseconds until the next may be written, -1 where none waits. */
 static int say_events(struct event *events, size_t count)
 {
 	long long wait = -1;

@@ -44,7 +44,7 @@ export function addressFaults(addresses: AddressSpec[], allowedCidrs: string[] =
 /** Says what is wrong with an IP that may not be used here; undefined when it may. */
 type Complaint = (ip: Ip) => string | undefined;
 
-/** Nothing is held against an IP as long as one of the blocks cannot be read. */
+/** The check of an IP against the blocks; every IP is accepted while one of the blocks cannot be read. */
 function allowance(allowedCidrs: string[]): Complaint {
   const blocks = allowedCidrs.map(parseCidr).filter((block): block is Cidr => block !== undefined);
   if (blocks.length === 0 || blocks.length < allowedCidrs.length) return () => undefined;

@@ -15,7 +15,7 @@ export function parseCidr(text: string): Cidr | undefined {
   return block !== undefined && block.ip.value === block.first ? block : undefined;
 }
 
-/** What is wrong with the text of a block, and what would be right; undefined when it is one. */
+/** What is wrong with the text of a block, and what would be right; undefined when the text is right. */
 export function cidrComplaint(text: string): string | undefined {
   const block = blockAround(text);
   if (block === undefined) {
@@ -27,7 +27,7 @@ export function cidrComplaint(text: string): string | undefined {
     return `"${text}" is not a CIDR: write address/bits, as ${example}`;
   }
   if (block.ip.value === block.first) return undefined;
-  // As Kubernetes warns of: whoever wrote it meant either the whole block or the one address.
+  // Kubernetes warns of such a CIDR: its author meant either the whole block or the one address.
   const format = block.family === "ipv4" ? (value: bigint) => formatIpv4(Number(value)) : formatIpv6;
   return `"${text}" is not the first address of its block: write ${format(block.first)}/${text.split("/")[1]}`;
 }

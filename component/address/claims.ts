@@ -11,15 +11,18 @@ interface Claim {
 }
 
 /**
- * Finds what is claimed twice: ports of one IP and protocol that overlap, and whole IPs. A whole IP and ports of that IP do
- * not meet: the ports win. The later one is told, with the earlier one's path, and then claims nothing itself.
+ * Finds what is claimed twice: overlapping ports of one IP and protocol, and whole IPs. A whole IP and ports of that IP
+ * do not conflict: the ports have priority. The later claim gets the fault, with the earlier one's path, and is not
+ * added.
  */
 export class Claims {
-  /** By IP and protocol, sorted by port: what is in here does not overlap, so neighbours are all that need be compared. */
+  /**
+   * Claims by IP and protocol, sorted by port. They do not overlap, so a new claim is compared with its neighbour only.
+   */
   private readonly ports = new Map<string, Claim[]>();
   private readonly wholes = new Map<string, string>();
 
-  /** Adds what the address claims; returns what others have claimed before. */
+  /** Adds the address's claims; returns a fault for each that was claimed before. */
   faultsOf(address: AddressSpec, path: string): Fault[] {
     const { ports = [] } = address;
     if (ports.length === 0) return this.wholeFaults(address, path);
@@ -40,7 +43,7 @@ export class Claims {
   }
 
   private portFaults(address: AddressSpec, port: PortSpec, path: string): Fault[] {
-    // Its own fault says what is wrong with it; it takes nothing from anybody.
+    // A number that is no port has a fault of its own, and claims nothing.
     if (!isPortNumber(port.port)) return [];
     const claim = { first: port.port, last: lastOf(port), path };
     const protocol = port.protocol ?? "TCP";
@@ -61,7 +64,7 @@ export class Claims {
   }
 }
 
-/** What is no IP goes by its text: two ports of one address may still be the same. */
+/** The address's IPs; a text that is no IP stands for itself: two ports of one address may still be the same. */
 function ipsOf({ ipAddress, ipv6Address }: AddressSpec): string[] {
   const both = ipv6Address === undefined ? [ipAddress] : [ipAddress, ipv6Address];
   return [...new Set(both.map(canonicalIp))];
@@ -91,7 +94,7 @@ function insert(claims: Claim[], claim: Claim): void {
   claims.splice(indexAfter(claims, claim.first), 0, claim);
 }
 
-/** Where the first claim stands that ends at the port or after it. */
+/** The index of the first claim that ends at the port or after it. */
 function indexAfter(claims: Claim[], port: number): number {
   let [low, high] = [0, claims.length];
   while (low < high) {

@@ -17,9 +17,12 @@ export function parseIp(text: string): Ip | undefined {
   return value === undefined ? undefined : { family: "ipv4", value: BigInt(value) };
 }
 
-/** The one text of an address, as the kernel prints it: `FD00:0::1` becomes `fd00::1`. What is no address stays as it is. */
+/**
+ * The canonical text of an address, as the kernel prints it: `FD00:0::1` becomes `fd00::1`. Other texts stay as they
+ * are.
+ */
 export function canonicalIp(text: string): string {
   const ip = parseIp(text);
-  // There is but one way to write an IPv4 address that parseIpv4 reads.
+  // parseIpv4 accepts only one spelling of an IPv4 address.
   return ip?.family === "ipv6" ? formatIpv6(ip.value) : text;
 }

@@ -7,7 +7,7 @@ const groupMask = 0xffffn;
 
 /**
  * The address as a number, or undefined when the text is none of RFC 4291 §2.2: eight groups of hexadecimal digits, one
- * run of zeros as "::", the last 32 bits in dots where one likes. A zone ("%eth0") is no part of an address.
+ * run of zeros as "::", the last 32 bits optionally in dots. A zone ("%eth0") is no part of an address.
  */
 export function parseIpv6(text: string): bigint | undefined {
   const halves = withoutDots(text)?.split("::") ?? [];
@@ -15,7 +15,7 @@ export function parseIpv6(text: string): bigint | undefined {
   const [head = [], tail = []] = halves.map((half) => (half === "" ? [] : half.split(":")));
   if (![...head, ...tail].every((group) => /^[0-9a-f]{1,4}$/i.test(group))) return undefined;
   const zeros = groups - head.length - tail.length;
-  // RFC 5952 §4.2.2: "::" may stand for one group too, though nobody should write that.
+  // "::" is read for one group, too, although RFC 5952 §4.2.2 says that it must not be written so.
   if (halves.length === 2 ? zeros < 1 : zeros !== 0) return undefined;
   return [...head, ...Array<string>(zeros).fill("0"), ...tail].reduce(
     (value, group) => (value << groupBits) | BigInt(`0x${group}`),
@@ -23,9 +23,9 @@ export function parseIpv6(text: string): bigint | undefined {
   );
 }
 
-/** The one text of an address (RFC 5952): lower case, no leading zeros, the first of the longest runs of zeros as "::". */
+/** The canonical text (RFC 5952): lower case, no leading zeros, the first of the longest runs of zeros as "::". */
 export function formatIpv6(value: bigint): string {
-  // RFC 5952 §5, and so do nft and the kernel.
+  // IPv4-mapped addresses have their last 32 bits in dots: RFC 5952 §5, and so do nft and the kernel.
   if (value >> 32n === groupMask) return `::ffff:${formatIpv4(Number(value & 0xffff_ffffn))}`;
   const texts = Array.from({ length: groups }, (_, index) =>
     ((value >> (groupBits * BigInt(groups - 1 - index))) & groupMask).toString(16),

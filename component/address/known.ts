@@ -1,14 +1,14 @@
 import type { AddressSpec } from "./spec";
 import type { PortSpec } from "./ports";
 
-/** An address of which not all is known or readable. */
+/** An address with fields that may be unknown or unreadable. */
 export interface KnownAddress<Port = Partial<PortSpec>> extends Partial<Omit<AddressSpec, "ports">> {
   ports?: (Port | undefined)[] | undefined;
 }
 
 /**
- * The address as it can be checked: what is not known gets a value that is wrong and that nothing else has, so that it takes
- * nobody's port. Whoever asks for faults passes over those of what is not known.
+ * The address in a form that can be checked: an unknown IP or port gets a value that is wrong and unique, so that it
+ * takes no port of another address. The caller skips the faults of unknown fields.
  */
 export function standIn(address: KnownAddress | undefined, index: number): AddressSpec {
   return {
@@ -19,7 +19,7 @@ export function standIn(address: KnownAddress | undefined, index: number): Addre
   };
 }
 
-/** Without ports an address is a whole IP; it has one that is not known where its ports are there, but not known. */
+/** The ports: none for a whole IP, and one unknown port where the ports are given but not known. */
 function portsOf(address: KnownAddress = { ports: undefined }): KnownAddress["ports"] {
   return Object.hasOwn(address, "ports") ? (address.ports ?? [undefined]) : undefined;
 }

@@ -1,4 +1,7 @@
-/** The candidate that the fewest typing errors make of the name; undefined where every one differs in a third of its letters and more. */
+/**
+ * The candidate with the fewest typing errors against the name; undefined where even that has errors in more than a
+ * third of the name's letters (one error is always allowed).
+ */
 export function nearest(name: string, candidates: string[]): string | undefined {
   const rated = candidates.map((candidate) => ({ candidate, errors: distance(name, candidate) }));
   const [best] = rated.sort((a, b) => a.errors - b.errors);
@@ -6,7 +9,7 @@ export function nearest(name: string, candidates: string[]): string | undefined 
   return best !== undefined && best.errors <= allowed ? best.candidate : undefined;
 }
 
-/** Levenshtein's: letters that are added, left out or exchanged, whatever their case. */
+/** The Levenshtein distance without regard to case: the number of letters added, left out or exchanged. */
 function distance(a: string, b: string): number {
   const [from, to] = [a.toLowerCase(), b.toLowerCase()];
   let row = Array.from({ length: to.length + 1 }, (_, index) => index);

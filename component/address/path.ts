@@ -8,7 +8,7 @@ export function isWithin(inner: string, outer: string): boolean {
   return outer === "" || inner === outer || inner.startsWith(`${outer}.`) || inner.startsWith(`${outer}[`);
 }
 
-/** Faults in the order of their paths, by which people read them: the tenth address after the ninth. */
+/** Orders faults by their paths, with indices as numbers: the tenth address after the ninth. */
 export function byPath(a: { path: string }, b: { path: string }): number {
   return a.path.localeCompare(b.path, "en", { numeric: true });
 }

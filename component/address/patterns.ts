@@ -1,5 +1,5 @@
-// What texts look like, in the part of regular expressions that JavaScript and Go read alike: the code here and the
-// templates of the chart read the same ones.
+// Patterns of texts, in the regular-expression syntax that JavaScript and Go share: the code here and the chart's
+// templates use the same ones.
 
 /** RFC 1123 label, as the API server demands of a namespace's name. */
 export const namespacePattern = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;

@@ -22,7 +22,7 @@ export interface PortSpec {
   protocol?: string;
 }
 
-/** What is wrong with the ports of an address, each by itself; `path` is that of the list. */
+/** The faults of an address's ports, except overlaps (see `Claims`); `path` is that of the list. */
 export function portsFaults(ports: PortSpec[], path: string): Fault[] {
   const names = new Map<string, string>();
   return ports.flatMap((port, index) => portFaults(port, `${path}[${index}]`, names));

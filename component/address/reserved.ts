@@ -1,7 +1,7 @@
 import { type Cidr, cidrContains, parseCidr } from "./cidr";
 import type { Ip } from "./ip";
 
-/** Addresses that must not become magic IPs, and who uses them already. */
+/** A range of addresses that must not become magic IPs, and its present user. */
 interface Reservation {
   range: string;
   owner: string;
@@ -11,8 +11,8 @@ interface Reservation {
  * Addresses that clouds, CNIs and Kubernetes add-ons claim on a node, and ranges that are no unicast address.
  * Sources: RFC 6890 for the ranges; kubernetes/kubernetes#100639 (GKE .252), kubernetes/dns#358 (NodeLocal DNSCache),
  * kubespray#5109, cilium#35153 (Talos), RFC 3927 §2.1 (first and last /24), Alibaba Cloud's guide to ECS instance metadata,
- * cloud-init's Scaleway datasource, datadog-agent pkg/util/cloudproviders/tencent. Hetzner, DigitalOcean, Oracle, IBM, Vultr and
- * OpenStack have 169.254.169.254, as Amazon.
+ * cloud-init's Scaleway datasource, datadog-agent pkg/util/cloudproviders/tencent. Hetzner, DigitalOcean, Oracle, IBM,
+ * Vultr and OpenStack use 169.254.169.254, as Amazon does.
  *
  * OVN-Kubernetes' masquerade subnet is no reservation: the agent finds it on the nodes that have it (agent/doctor/taken.ts).
  */
@@ -65,7 +65,7 @@ const ipv6: Reservation[] = [
   { range: "ff00::/8", owner: "multicast" },
 ];
 
-/** All of them; where two hold an address, the first one names its owner. */
+/** All reservations; where two contain an address, the first one names its owner. */
 export const reservations: { block: Cidr; owner: string }[] = [...ipv4, ...ipv6].flatMap(
   ({ range, owner }) => {
     const block = parseCidr(range);

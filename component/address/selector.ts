@@ -5,7 +5,7 @@ export interface Requirement {
   values: string[];
 }
 
-/** A selector that cannot be read: what is wrong and where, for a person. */
+/** A selector that cannot be read; its message says what is wrong and where. */
 export class SelectorError extends Error {
   override name = "SelectorError";
 }
@@ -41,7 +41,7 @@ function holds({ key, operator, values }: Requirement, labels: Record<string, st
   }
 }
 
-/** Without what the lexer of Kubernetes takes for white space, which is less than \s is. */
+/** The text without white space at its ends, as Kubernetes' lexer defines it: fewer characters than \s. */
 function trim(text: string): string {
   return text.replaceAll(/^[ \t\r\n]+|[ \t\r\n]+$/g, "");
 }

@@ -2,9 +2,9 @@ import { type Cidr, cidrContains, parseCidr } from "./cidr";
 import { type Ip, parseIp } from "./ip";
 
 /**
- * The ranges that installers give to Services when nobody says another. Sources: kube-apiserver's default and kubeadm's
- * `serviceSubnet`, the EKS, AKS and GKE guides, `--service-cidr` of k3s and RKE2, OpenShift's `serviceNetwork`, kubespray's
- * `kube_service_addresses`, MicroK8s' kube-apiserver arguments, kind's `serviceSubnet` of IPv6.
+ * The ranges that installers give to Services by default. Sources: kube-apiserver's default and kubeadm's
+ * `serviceSubnet`, the EKS, AKS and GKE guides, `--service-cidr` of k3s and RKE2, OpenShift's `serviceNetwork`,
+ * kubespray's `kube_service_addresses`, MicroK8s' kube-apiserver arguments, kind's `serviceSubnet` of IPv6.
  */
 const usual: { range: string; of: string }[] = [
   { range: "10.96.0.0/12", of: "kubeadm and kind" },
@@ -31,14 +31,15 @@ export function usualServices(ip: Ip): string | undefined {
   return usualBlocks.find(({ block }) => block !== undefined && cidrContains(block, ip))?.text;
 }
 
-/** A range for Services has at most so many bits beside its prefix (kube-apiserver's `maxCIDRBits`). */
+/** The most bits that a range of Services has behind its prefix (kube-apiserver's `maxCIDRBits`). */
 const largest = 20;
 
 /**
- * The largest range that Services can have in a cluster whose API server has this Service IP. It is the first after the
- * range's own address (KEP-1880, `kubernetes.default`), so the range begins before it and is as large as the zeros at the end of
- * its beginning allow. The range itself may be smaller: nobody but the API server knows. Undefined where the text is no IP, as
- * where a cluster's owner has set KUBERNETES_SERVICE_HOST to a name.
+ * The largest range that Services can have in a cluster whose API server has this Service IP. That IP is the first
+ * after the range's own address (KEP-1880, `kubernetes.default`), so the range begins one address before it and is at
+ * most as large as the trailing zero bits of that beginning allow. The real range may be smaller: only the API server
+ * knows it. Undefined where the text is no IP, as when the cluster's administrator set KUBERNETES_SERVICE_HOST to a
+ * name.
  */
 export function servicesAround(serviceHost: string): Cidr | undefined {
   const ip = parseIp(serviceHost);
