@@ -184,7 +184,7 @@ export async function daemonSet(
   return answer.metadata ?? {};
 }
 
-/** Whether the namespace is being deleted: since Kubernetes 1.30 its pods go before its DaemonSets (KEP-5080). */
+/** Whether the namespace is being deleted: since Kubernetes 1.33 its pods go before its DaemonSets (KEP-5080). */
 export async function namespaceGoes(api: Api, { namespace }: Home, signal: AbortSignal): Promise<boolean> {
   const shape: Shape = { fields: { metadata: { fields: { deletionTimestamp: text } } } };
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}`;
