@@ -41,13 +41,13 @@ function serviceFindings(ipAddress: string, { services }: Survey): Finding[] {
 /** The interface of kube-proxy's ipvs mode. */
 export const ipvsInterface = "kube-ipvs0";
 
-function nodeAddressFindings(ipAddress: string, { addresses, routes, serviceHost }: Survey): Finding[] {
+function nodeAddressFindings(ipAddress: string, { addresses, routes }: Survey): Finding[] {
   const [found] = routesTo(
     ipAddress,
     [...addresses, ...routes].filter(({ kind }) => kind === "local"),
   );
   if (found === undefined) return [];
-  if (found.interface === ipvsInterface) return [ipvsFinding(ipAddress, serviceHost)];
+  if (found.interface === ipvsInterface) return [ipvsFinding(ipAddress)];
   const where = found.interface === undefined ? "" : ` (${found.interface})`;
   return [
     {
@@ -61,16 +61,12 @@ function nodeAddressFindings(ipAddress: string, { addresses, routes, serviceHost
 
 /**
  * In its ipvs mode kube-proxy gives this interface every IP of every Service, external ones too. A user who may create
- * a Service in any namespace chooses those (CVE-2020-8554), and must not make the node's addresses unready with them. A
- * ClusterIP comes from the cluster's range.
+ * a Service in any namespace chooses those (CVE-2020-8554), and must not make the node's addresses unready with them.
  */
-function ipvsFinding(ipAddress: string, serviceHost = ""): Finding {
-  const ip = parseIp(ipAddress);
-  const range = servicesAround(serviceHost);
-  const isOfRange = ip !== undefined && range !== undefined && cidrContains(range, ip);
+function ipvsFinding(ipAddress: string): Finding {
   return {
     code: "ADDRESS_OF_SERVICE",
-    severity: isOfRange ? "fail" : "warn",
+    severity: "warn",
     message: `${ipAddress} is an IP of a Service: kube-proxy, in its ipvs mode, has it on ${ipvsInterface}`,
     remedy: `${another}; kubectl get services --all-namespaces | grep -F ${ipAddress} shows the Service`,
   };

@@ -66,16 +66,16 @@ export class Inspector {
     if (wrote && this.inspection !== undefined) this.inspection.intact = true;
   }
 
-  /** @throws {CommandError} */
-  async look({ state, isCertain }: Written, podIps: string[]): Promise<Inspection> {
+  /** `written` is asked when the kernel has answered: syncs run beside a look, and may fail meanwhile. @throws {CommandError} */
+  async look(written: () => Written, podIps: string[]): Promise<Inspection> {
     const { kernel, config, nodeFacts } = this.parts;
     const isSuspect = this.#isSuspect;
     this.#isSuspect = false;
     const now = this.parts.now?.() ?? performance.now();
     const [node, seen] = await Promise.all([nodeFacts(podIps), kernel.claims(config.instance)]);
-    const intact = state === undefined || (await kernel.holds(isSuspect));
+    const intact = written().state === undefined || (await kernel.holds(isSuspect));
     // After a failed write the difference may be the agent's own, so it does not count as a foreign change.
-    if (!intact && isCertain && kernel.shortfall === undefined) this.isDisturbed = true;
+    if (!intact && written().isCertain && kernel.shortfall === undefined) this.isDisturbed = true;
     this.#rivals.look(seen, now, await kernel.presence?.(config.instance));
     await this.#removeAbandoned(now);
     this.inspection = { node, claims: this.#rivals.claims, intact };

@@ -90,7 +90,7 @@ export class Syncer {
 
   async #look(podIps: string[]): Promise<Inspection> {
     const before = this.#inspector.inspection?.node;
-    const inspection = await this.#inspector.look(this.#written, podIps);
+    const inspection = await this.#inspector.look(() => this.#written, podIps);
     this.#report.looked(before, inspection.node);
     return inspection;
   }

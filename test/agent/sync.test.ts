@@ -235,3 +235,45 @@ describe("a write that did a part, as one family of iptables,", () => {
     expect(status.report()).toMatchObject({ ready: true, repairs: 0, reasons: [] });
   });
 });
+
+describe("a look beside a sync (H45)", () => {
+  /** Passes whose looks wait for `go` from the second one on. */
+  function held() {
+    let go = () => {};
+    let isHeld = false;
+    const facts = () =>
+      isHeld ? new Promise<typeof node>((resolve) => (go = () => resolve(node))) : Promise.resolve(node);
+    return { ...passes(facts), hold: () => (isHeld = true), go: () => go() };
+  }
+
+  it("takes what a write that failed meanwhile left for no foreign change", async () => {
+    const { kernel, status, sync, run, hold, go } = held();
+    await run(a);
+    hold();
+    const look = sync.inspect();
+    kernel.fault = new Error("nft did not finish");
+    await run(b);
+    kernel.holds = () => Promise.resolve(false);
+    go();
+    await look;
+    kernel.fault = undefined;
+    await run(b);
+    expect(status.report()).toMatchObject({ repairs: 0 });
+  });
+
+  it("counts a foreign change after a write that succeeded meanwhile", async () => {
+    const { kernel, status, sync, run, hold, go } = held();
+    await run(a);
+    kernel.fault = new Error("nft did not finish");
+    await run(b);
+    kernel.fault = undefined;
+    hold();
+    const look = sync.inspect();
+    await run(b);
+    kernel.holds = () => Promise.resolve(false);
+    go();
+    await look;
+    await run(a);
+    expect(status.report()).toMatchObject({ repairs: 1 });
+  });
+});

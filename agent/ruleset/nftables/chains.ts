@@ -22,9 +22,9 @@ interface Chain {
  * - nat, at -110, is before kube-proxy's and iptables' -100: with equal numbers the order of registration would decide.
  *   Priorities are numbers, because nft 1.0.6 refuses `dstnat` in the output hook.
  * - guard runs after the translation: a packet that still has a magic IP as destination found no target. Refusing it in
- *   forward, output and input lets pods and the node fail in milliseconds, keeps it off the uplink, and leaves no
- *   untranslated conntrack entry that would outlive it. In input it meets a magic IP that the node has itself, as every
- *   external IP of a Service with kube-proxy in its ipvs mode, before IPVS does (98).
+ *   forward and in output lets pods and the node fail in milliseconds, keeps it off the uplink, and leaves no
+ *   untranslated conntrack entry that would outlive it. Not in input: a magic IP that is the node's own address by mistake
+ *   must not lose its other ports, as ssh.
  * - Flows are cut only on our own ports of an IP. Elsewhere another installation's packets are passed on to its table.
  */
 export function chainsOf(state: DesiredState, objects: NamedObject[]): string {
@@ -175,7 +175,7 @@ function guardChains(used: Family[]): Chain[] {
   const guard = used.map(
     (family) => `${header(family)} daddr @ips${digit(family)} goto unserved${digit(family)}`,
   );
-  return ["forward", "output", "input"].map((hook) => ({
+  return ["forward", "output"].map((hook) => ({
     name: `guard-${hook}`,
     rules: [base("filter", hook, -10), ...guard],
   }));
