@@ -101,9 +101,9 @@ describe("a tool that fails", () => {
       await stage.addPod("b", { ips: [b] });
       await stage.deletePod("a");
       await ready(agent, false, 10);
-      // A program that was at work is ended first.
+      // A program that was at work is ended first; one that hangs is given 5 s for each request.
       const said = async () => (await agent.readiness())?.reasons.join() ?? "";
-      await takes("the reason", 5, async () => reason.test(await said()));
+      await takes("the reason", 20, async () => reason.test(await said()));
       expect(await stage.rules()).toBe(before);
       expect(await call()).toMatchObject({ pod: "a" });
       await stage.replaceTool("magic-ip-netlink");
